@@ -1,0 +1,2 @@
+//! The `coo-llm` binary.
+fn main() {}
