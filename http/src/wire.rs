@@ -1,0 +1,25 @@
+//! The wire formats of the data plane, without any I/O.
+//!
+//! Plain structs that decide; the gateway moves the bytes and watches the clock.
+//! ```text
+//! request body -> envelope (model, stream, usage asked?) -> rewrite -> upstream
+//! upstream JSON -> json_usage \
+//! upstream SSE  -> sse         +-> usage -> core::record::Tokens
+//! refusal       -> openai_error;  each request -> request_id;  no provider -> simulator
+//! ```
+//! It is not a model of OpenAI's API: only what routing and metering need is read,
+//! everything else passes as bytes.
+
+pub mod envelope;
+pub mod json_usage;
+mod lenient;
+mod rewrite;
+mod span;
+pub mod sse;
+pub mod usage;
+
+#[cfg(test)]
+mod arbitrary_json;
+
+pub use rewrite::rewrite;
+pub use span::Span;
