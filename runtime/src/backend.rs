@@ -1,0 +1,33 @@
+//! The backends, one file each. A further one adds its file, a variant of
+//! [`Backend`](crate::Backend), of `Io` and of the listener's `Socket`, and an arm where
+//! the compiler asks for it.
+
+#[cfg(target_os = "linux")]
+pub(crate) mod monoio;
+#[cfg(target_os = "linux")]
+pub(crate) mod probe;
+pub(crate) mod tokio;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+/// Takes a connection that is already there, with `TCP_NODELAY` set and not blocking.
+fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    loop {
+        let error = match listener.accept() {
+            Ok((stream, peer)) => {
+                let ready = stream
+                    .set_nonblocking(true)
+                    .and_then(|()| stream.set_nodelay(true));
+                return Some(ready.map(|()| (stream, peer)));
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return None,
+            // The client went away in the queue: not our concern.
+            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
+            _ => return Some(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What a worker's main future is given.
+
+use crate::listener::Listener;
+use crate::shutdown::Shutdown;
+use std::pin::Pin;
+
+/// A boxed future that stays on its thread.
+pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One worker, as its main future sees it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Worker {
+    /// Index, from 0.
+    pub index: usize,
+    /// This worker's own listening socket.
+    pub listener: Listener,
+    /// Set when the worker should stop.
+    pub shutdown: Shutdown,
+}
+
+impl Worker {
+    pub(crate) fn new(index: usize, listener: Listener, shutdown: Shutdown) -> Self {
+        Self {
+            index,
+            listener,
+            shutdown,
+        }
+    }
+}
