@@ -13,6 +13,8 @@
 pub mod envelope;
 pub mod json_usage;
 mod lenient;
+pub mod openai_error;
+pub mod request_id;
 mod rewrite;
 mod span;
 pub mod sse;

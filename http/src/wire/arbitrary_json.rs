@@ -33,9 +33,19 @@ pub(super) fn text() -> impl Strategy<Value = String> {
 
 /// A key, often one of ours.
 pub(super) fn key() -> impl Strategy<Value = String> {
-    const OURS: &[&str] =
-        &["usage", "model", "error", "stream", "include_usage", "choices", "delta"];
-    prop_oneof![text(), proptest::sample::select(OURS).prop_map(str::to_owned)]
+    const OURS: &[&str] = &[
+        "usage",
+        "model",
+        "error",
+        "stream",
+        "include_usage",
+        "choices",
+        "delta",
+    ];
+    prop_oneof![
+        text(),
+        proptest::sample::select(OURS).prop_map(str::to_owned)
+    ]
 }
 
 /// A way to write JSON.
@@ -51,7 +61,14 @@ pub(super) enum Style {
 }
 
 pub(super) fn style() -> impl Strategy<Value = Style> {
-    proptest::sample::select(&[Style::Compact, Style::Spaced, Style::Airy, Style::EscapedKeys][..])
+    proptest::sample::select(
+        &[
+            Style::Compact,
+            Style::Spaced,
+            Style::Airy,
+            Style::EscapedKeys,
+        ][..],
+    )
 }
 
 /// An object with its members in the given order.
@@ -77,7 +94,14 @@ pub(super) fn written(value: &Value, style: Style) -> String {
         }
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(|item| written(item, style)).collect();
-            format!("[{}]", items.join(if matches!(style, Style::Compact) { "," } else { " , " }))
+            format!(
+                "[{}]",
+                items.join(if matches!(style, Style::Compact) {
+                    ","
+                } else {
+                    " , "
+                })
+            )
         }
         scalar => scalar.to_string(),
     }
@@ -86,7 +110,10 @@ pub(super) fn written(value: &Value, style: Style) -> String {
 fn quoted(name: &str, style: Style) -> String {
     match style {
         Style::EscapedKeys => {
-            let units: String = name.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+            let units: String = name
+                .encode_utf16()
+                .map(|unit| format!("\\u{unit:04X}"))
+                .collect();
             format!("\"{units}\"")
         }
         _ => Value::from(name).to_string(),
@@ -95,8 +122,10 @@ fn quoted(name: &str, style: Style) -> String {
 
 /// The pieces of `bytes`, cut at these relative places (0..=65535).
 pub(super) fn cut<'a>(bytes: &'a [u8], places: &[u16]) -> Vec<&'a [u8]> {
-    let mut ends: Vec<usize> =
-        places.iter().map(|place| bytes.len() * usize::from(*place) / 65_535).collect();
+    let mut ends: Vec<usize> = places
+        .iter()
+        .map(|place| bytes.len() * usize::from(*place) / 65_535)
+        .collect();
     ends.push(bytes.len());
     ends.sort_unstable();
     let mut from = 0;

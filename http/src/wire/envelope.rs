@@ -93,7 +93,11 @@ impl EnvelopeError {
     }
 
     fn malformed(source: serde_json::Error) -> Self {
-        Self::Malformed { line: source.line(), column: source.column(), source }
+        Self::Malformed {
+            line: source.line(),
+            column: source.column(),
+            source,
+        }
     }
 }
 
@@ -136,15 +140,15 @@ impl<'a> Envelope<'a> {
     /// Two passes over the body (UTF-8, JSON) and one over `stream_options`. Nothing
     /// is allocated unless keys or the model contain escapes.
     pub fn parse(body: &'a [u8]) -> Result<Self, EnvelopeError> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| EnvelopeError::NotUtf8 { offset_bytes: error.valid_up_to() })?;
+        let text = std::str::from_utf8(body).map_err(|error| EnvelopeError::NotUtf8 {
+            offset_bytes: error.valid_up_to(),
+        })?;
         let open = body.len() - text.trim_ascii_start().len();
         if body.get(open) != Some(&b'{') {
             serde_json::from_str::<IgnoredAny>(text).map_err(EnvelopeError::malformed)?;
             return Err(EnvelopeError::NotAnObject);
         }
-        let members: Members<'a> =
-            serde_json::from_str(text).map_err(EnvelopeError::malformed)?;
+        let members: Members<'a> = serde_json::from_str(text).map_err(EnvelopeError::malformed)?;
         if let Some(name) = members.duplicate {
             return Err(EnvelopeError::DuplicateMember { name });
         }
@@ -160,7 +164,13 @@ impl<'a> Envelope<'a> {
             Some(_) => return Err(EnvelopeError::StreamNotBool),
         };
         let (include_usage, usage_place) = usage_place(members.options, body, open + 1)?;
-        Ok(Self { model, stream, include_usage, model_span: Span::of(model_json, body), usage_place })
+        Ok(Self {
+            model,
+            stream,
+            include_usage,
+            model_span: Span::of(model_json, body),
+            usage_place,
+        })
     }
 
     /// Whether [`rewrite`](super::rewrite) can make this request ask for the usage
@@ -173,14 +183,19 @@ impl<'a> Envelope<'a> {
 
 /// The value of a JSON string; `None` for any other value.
 fn string(json: &str) -> Result<Option<Cow<'_, str>>, EnvelopeError> {
-    let Some(inner) = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+    let Some(inner) = json
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+    else {
         return Ok(None);
     };
     if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
         return Ok(Some(Cow::Borrowed(inner)));
     }
     // A lone surrogate is found only here; its place in the body is not known.
-    serde_json::from_str(json).map(|s: String| Some(Cow::Owned(s))).map_err(EnvelopeError::malformed)
+    serde_json::from_str(json)
+        .map(|s: String| Some(Cow::Owned(s)))
+        .map_err(EnvelopeError::malformed)
 }
 
 fn usage_place(
@@ -191,7 +206,12 @@ fn usage_place(
     let json = match options.text() {
         None => return Ok((None, UsagePlace::Body { at: body_open })),
         Some(null @ "null") => {
-            return Ok((None, UsagePlace::Null { value: Span::of(null, body) }));
+            return Ok((
+                None,
+                UsagePlace::Null {
+                    value: Span::of(null, body),
+                },
+            ));
         }
         Some(json) if json.starts_with('{') => json,
         Some(_) => return Ok((None, UsagePlace::Invalid)),
@@ -199,16 +219,34 @@ fn usage_place(
     let members: OptionMembers<'_> =
         serde_json::from_str(json).map_err(EnvelopeError::malformed)?;
     if members.is_duplicate {
-        return Err(EnvelopeError::DuplicateMember { name: "stream_options.include_usage" });
+        return Err(EnvelopeError::DuplicateMember {
+            name: "stream_options.include_usage",
+        });
     }
     Ok(match members.include_usage.text() {
         None => {
             let is_empty = json[1..].trim_ascii_start().starts_with('}');
-            (None, UsagePlace::Options { at: Span::of(json, body).start + 1, is_empty })
+            (
+                None,
+                UsagePlace::Options {
+                    at: Span::of(json, body).start + 1,
+                    is_empty,
+                },
+            )
         }
         Some("true") => (Some(true), UsagePlace::Asked),
-        Some(value @ "false") => (Some(false), UsagePlace::Value { value: Span::of(value, body) }),
-        Some(value @ "null") => (None, UsagePlace::Value { value: Span::of(value, body) }),
+        Some(value @ "false") => (
+            Some(false),
+            UsagePlace::Value {
+                value: Span::of(value, body),
+            },
+        ),
+        Some(value @ "null") => (
+            None,
+            UsagePlace::Value {
+                value: Span::of(value, body),
+            },
+        ),
         Some(_) => (None, UsagePlace::Invalid),
     })
 }

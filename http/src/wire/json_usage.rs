@@ -242,7 +242,10 @@ impl JsonUsageScanner {
     /// Keeps bytes of a name, or of a value that is wanted.
     fn keep(&mut self, bytes: &[u8]) {
         if matches!(self.state, State::Name | State::NameEscape) {
-            if let Some(room) = self.name.get_mut(self.name_bytes..self.name_bytes + bytes.len()) {
+            if let Some(room) = self
+                .name
+                .get_mut(self.name_bytes..self.name_bytes + bytes.len())
+            {
                 room.copy_from_slice(bytes);
                 self.name_bytes += bytes.len();
             } else {
@@ -312,5 +315,8 @@ fn quiet_bytes(bytes: &[u8]) -> usize {
         .position(|block| block.iter().fold(false, |loud, byte| loud | is_loud(*byte)))
         .unwrap_or(blocks.len())
         * 32;
-    bytes[quiet..].iter().position(|byte| is_loud(*byte)).map_or(bytes.len(), |found| quiet + found)
+    bytes[quiet..]
+        .iter()
+        .position(|byte| is_loud(*byte))
+        .map_or(bytes.len(), |found| quiet + found)
 }

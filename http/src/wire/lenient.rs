@@ -25,7 +25,10 @@ struct LenientVisitor<T>(PhantomData<T>);
 
 impl<T: Default> LenientVisitor<T> {
     fn wrong<E>() -> Result<Lenient<T>, E> {
-        Ok(Lenient { value: T::default(), is_wrong_type: true })
+        Ok(Lenient {
+            value: T::default(),
+            is_wrong_type: true,
+        })
     }
 }
 
@@ -38,7 +41,10 @@ impl<'de, T: Deserialize<'de> + Default> Visitor<'de> for LenientVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let value = T::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Lenient { value, is_wrong_type: false })
+        Ok(Lenient {
+            value,
+            is_wrong_type: false,
+        })
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {

@@ -23,7 +23,10 @@ pub fn rewrite(
 ) -> Bytes {
     let model = new_model
         .filter(|model| *model != envelope.model)
-        .map(|model| Edit { at: envelope.model_span, text: Text::Model(model) });
+        .map(|model| Edit {
+            at: envelope.model_span,
+            text: Text::Model(model),
+        });
     let usage = (ask_usage && envelope.can_ask_usage())
         .then(|| usage_edit(envelope.usage_place))
         .flatten();
@@ -34,7 +37,8 @@ pub fn rewrite(
         (Some(a), Some(b)) => (b, Some(a)),
     };
 
-    let mut out = BytesMut::with_capacity(body.len() + GROWTH_BYTES + new_model.map_or(0, str::len));
+    let mut out =
+        BytesMut::with_capacity(body.len() + GROWTH_BYTES + new_model.map_or(0, str::len));
     out.put_slice(&body[..first.at.start]);
     first.text.write(&mut out);
     let mut from = first.at.end;
@@ -71,16 +75,26 @@ impl Text<'_> {
 }
 
 fn usage_edit(place: UsagePlace) -> Option<Edit<'static>> {
-    let insert = |at, json| Edit { at: Span { start: at, end: at }, text: Text::Json(json) };
+    let insert = |at, json| Edit {
+        at: Span { start: at, end: at },
+        text: Text::Json(json),
+    };
     Some(match place {
         UsagePlace::Asked | UsagePlace::Invalid => return None,
         // A body with an envelope has a model, so a comma is always right.
         UsagePlace::Body { at } => insert(at, r#""stream_options":{"include_usage":true},"#),
-        UsagePlace::Null { value } => {
-            Edit { at: value, text: Text::Json(r#"{"include_usage":true}"#) }
-        }
+        UsagePlace::Null { value } => Edit {
+            at: value,
+            text: Text::Json(r#"{"include_usage":true}"#),
+        },
         UsagePlace::Options { at, is_empty: true } => insert(at, r#""include_usage":true"#),
-        UsagePlace::Options { at, is_empty: false } => insert(at, r#""include_usage":true,"#),
-        UsagePlace::Value { value } => Edit { at: value, text: Text::Json("true") },
+        UsagePlace::Options {
+            at,
+            is_empty: false,
+        } => insert(at, r#""include_usage":true,"#),
+        UsagePlace::Value { value } => Edit {
+            at: value,
+            text: Text::Json("true"),
+        },
     })
 }

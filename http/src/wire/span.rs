@@ -16,7 +16,10 @@ impl Span {
     /// Where `part`, which was borrowed from `whole`, stands in it.
     pub(super) fn of(part: &str, whole: &[u8]) -> Self {
         let start = part.as_ptr().addr() - whole.as_ptr().addr();
-        Self { start, end: start + part.len() }
+        Self {
+            start,
+            end: start + part.len(),
+        }
     }
 }
 

@@ -138,7 +138,10 @@ impl SseUsage {
                 out.into_bytes(&chunk)
             }
         };
-        SseStep { forward, has_first_token: !had_token && self.facts.has_token }
+        SseStep {
+            forward,
+            has_first_token: !had_token && self.facts.has_token,
+        }
     }
 
     /// Reads what is left at the end of the stream; call it once.
@@ -149,7 +152,11 @@ impl SseUsage {
         let had_token = self.facts.has_token;
         let event = std::mem::take(&mut self.carry);
         let unreadable_before = self.facts.unreadable_events;
-        let verdict = if event.is_empty() { Verdict::Keep } else { self.event(&event) };
+        let verdict = if event.is_empty() {
+            Verdict::Keep
+        } else {
+            self.event(&event)
+        };
         if self.is_skipping || self.facts.unreadable_events > unreadable_before {
             self.facts.is_truncated = true;
         }
@@ -287,7 +294,11 @@ impl SseUsage {
                 let verdict = self.data(&joined);
                 self.joined = joined;
                 // Offsets in the joined data are none in the event, so it stays whole.
-                if verdict == Verdict::Drop { Verdict::Drop } else { Verdict::Keep }
+                if verdict == Verdict::Drop {
+                    Verdict::Drop
+                } else {
+                    Verdict::Keep
+                }
             }
         };
         self.is_last_dropped = verdict == Verdict::Drop;
@@ -337,7 +348,7 @@ fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The value of a line `name:value`, `name: value` or `name`, if it has that name.
 fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     match line.strip_prefix(name)? {
-        [] => Some(&[]),
+        empty @ [] => Some(empty),
         [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
         _ => None,
     }

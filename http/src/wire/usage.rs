@@ -73,7 +73,10 @@ impl UsageOutcome {
     pub fn read(json: &[u8]) -> Self {
         let wire = match serde_json::from_slice::<Lenient<UsageWire>>(json) {
             Err(_) => return Self::unreadable(UsageFault::Syntax),
-            Ok(Lenient { is_wrong_type: true, .. }) => {
+            Ok(Lenient {
+                is_wrong_type: true,
+                ..
+            }) => {
                 return Self::unreadable(UsageFault::NotAnObject);
             }
             Ok(Lenient { value, .. }) => value,
@@ -97,7 +100,11 @@ impl UsageOutcome {
     pub const fn tokens(&self) -> Option<Tokens> {
         match self {
             Self::Reported(tokens) => Some(*tokens),
-            Self::Malformed { is_input_known: false, is_output_known: false, .. }
+            Self::Malformed {
+                is_input_known: false,
+                is_output_known: false,
+                ..
+            }
             | Self::Missing => None,
             Self::Malformed { sure, .. } => Some(*sure),
         }
@@ -217,9 +224,12 @@ impl UsageWire {
         }
         match faults.0 {
             None => UsageOutcome::Reported(tokens),
-            Some(fault) => {
-                UsageOutcome::Malformed { sure: tokens, is_input_known, is_output_known, fault }
-            }
+            Some(fault) => UsageOutcome::Malformed {
+                sure: tokens,
+                is_input_known,
+                is_output_known,
+                fault,
+            },
         }
     }
 
@@ -236,7 +246,10 @@ impl UsageWire {
             .or(self.cached_tokens)
             .or(self.prompt_cache_hit_tokens);
         let cached = details.cached_tokens.take(faults);
-        let cache_write = details.cache_write_tokens.or(other.cache_write_tokens).take(faults);
+        let cache_write = details
+            .cache_write_tokens
+            .or(other.cache_write_tokens)
+            .take(faults);
         let audio = details.audio_tokens.or(other.audio_tokens).take(faults);
         let parts = cached.saturating_add(cache_write).saturating_add(audio);
         let Some(text) = tokens.input.checked_sub(parts) else {
@@ -256,7 +269,10 @@ impl UsageWire {
         {
             faults.note(UsageFault::NotAnObject);
         }
-        let reasoning = details.reasoning_tokens.or(other.reasoning_tokens).take(faults);
+        let reasoning = details
+            .reasoning_tokens
+            .or(other.reasoning_tokens)
+            .take(faults);
         let audio = details.audio_tokens.or(other.audio_tokens).take(faults);
         let mut whole = tokens.output;
         if self.is_reasoning_outside(reasoning) {
@@ -276,7 +292,9 @@ impl UsageWire {
         let output = self.completion_tokens.or(self.output_tokens);
         match (input, output, self.total_tokens) {
             (Count::Known(input), Count::Known(output), Count::Known(total)) if reasoning > 0 => {
-                let sum = input.checked_add(output).and_then(|sum| sum.checked_add(reasoning));
+                let sum = input
+                    .checked_add(output)
+                    .and_then(|sum| sum.checked_add(reasoning));
                 sum == Some(total)
             }
             _ => false,

@@ -41,11 +41,45 @@ fn members_are_found_wherever_they_stand() {
 fn faults_are_told_apart() {
     use EnvelopeError as E;
     for (body, is_expected) in [
-        ("", (|e| matches!(e, E::Malformed { line: 1, column: 0, .. })) as fn(E) -> bool),
-        ("{\"model\":\"m\",\n \"n\":tru}", |e| matches!(e, E::Malformed { line: 2, column: 9, .. })),
-        (r#"{"model":"m"} x"#, |e| matches!(e, E::Malformed { line: 1, column: 15, .. })),
-        (r#"{"model":"m","n":01}"#, |e| matches!(e, E::Malformed { .. })),
-        (r#"{"model":"\ud800"}"#, |e| matches!(e, E::Malformed { .. })),
+        (
+            "",
+            (|e| {
+                matches!(
+                    e,
+                    E::Malformed {
+                        line: 1,
+                        column: 0,
+                        ..
+                    }
+                )
+            }) as fn(E) -> bool,
+        ),
+        ("{\"model\":\"m\",\n \"n\":tru}", |e| {
+            matches!(
+                e,
+                E::Malformed {
+                    line: 2,
+                    column: 9,
+                    ..
+                }
+            )
+        }),
+        (r#"{"model":"m"} x"#, |e| {
+            matches!(
+                e,
+                E::Malformed {
+                    line: 1,
+                    column: 15,
+                    ..
+                }
+            )
+        }),
+        (r#"{"model":"m","n":01}"#, |e| {
+            matches!(e, E::Malformed { .. })
+        }),
+        (r#"{"model":"\ud800"}"#, |e| {
+            matches!(e, E::Malformed { .. })
+        }),
         (r#"["model"]"#, |e| matches!(e, E::NotAnObject)),
         ("nul", |e| matches!(e, E::Malformed { .. })),
         ("7", |e| matches!(e, E::NotAnObject)),
@@ -53,23 +87,38 @@ fn faults_are_told_apart() {
         (r#"{"model":null}"#, |e| matches!(e, E::ModelNotString)),
         (r#"{"model":7}"#, |e| matches!(e, E::ModelNotString)),
         (r#"{"model":""}"#, |e| matches!(e, E::ModelEmpty)),
-        (r#"{"model":"m","stream":"true"}"#, |e| matches!(e, E::StreamNotBool)),
-        (r#"{"model":"m","stream":1}"#, |e| matches!(e, E::StreamNotBool)),
+        (r#"{"model":"m","stream":"true"}"#, |e| {
+            matches!(e, E::StreamNotBool)
+        }),
+        (r#"{"model":"m","stream":1}"#, |e| {
+            matches!(e, E::StreamNotBool)
+        }),
         (r#"{"model":"a","mod\u0065l":"b"}"#, |e| {
             matches!(e, E::DuplicateMember { name: "model" })
         }),
         (r#"{"model":"a","stream":true,"stream":false}"#, |e| {
             matches!(e, E::DuplicateMember { name: "stream" })
         }),
-        (r#"{"model":"a","stream_options":{"include_usage":true,"include_usage":false}}"#, |e| {
-            matches!(e, E::DuplicateMember { name: "stream_options.include_usage" })
-        }),
+        (
+            r#"{"model":"a","stream_options":{"include_usage":true,"include_usage":false}}"#,
+            |e| {
+                matches!(
+                    e,
+                    E::DuplicateMember {
+                        name: "stream_options.include_usage"
+                    }
+                )
+            },
+        ),
     ] {
         let error = refused(body.as_bytes());
         let text = format!("{error:?}");
         assert!(is_expected(error), "{body} gave {text}");
     }
-    assert!(matches!(refused(b"{\"model\":\"\xff\"}"), E::NotUtf8 { offset_bytes: 10 }));
+    assert!(matches!(
+        refused(b"{\"model\":\"\xff\"}"),
+        E::NotUtf8 { offset_bytes: 10 }
+    ));
 }
 
 #[test]
@@ -82,7 +131,11 @@ fn a_fault_never_quotes_the_body() {
 #[test]
 fn deep_nesting_is_no_stack_overflow() {
     let depth = 500_000;
-    let body = format!(r#"{{"x":{}{},"model":"m"}}"#, "[".repeat(depth), "]".repeat(depth));
+    let body = format!(
+        r#"{{"x":{}{},"model":"m"}}"#,
+        "[".repeat(depth),
+        "]".repeat(depth)
+    );
     assert_eq!(parse(&body).model, "m");
 }
 
@@ -91,7 +144,10 @@ fn untouched_bodies_are_the_same_allocation() {
     let body = Bytes::from_static(br#"{"model":"m","stream":false}"#);
     let envelope = Envelope::parse(&body).expect("a sound envelope");
     for (model, ask) in [(None, false), (Some("m"), false), (None, true)] {
-        assert_eq!(rewrite(&body, &envelope, model, ask).as_ptr(), body.as_ptr());
+        assert_eq!(
+            rewrite(&body, &envelope, model, ask).as_ptr(),
+            body.as_ptr()
+        );
     }
 }
 
@@ -184,8 +240,10 @@ fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     let others = proptest::collection::btree_map(key(), value(), 0..5);
     (model, stream, options(), others)
         .prop_map(move |(model, stream, options, others)| {
-            let mut members: Vec<(String, Value)> =
-                others.into_iter().filter(|(name, _)| !ours.contains(&name.as_str())).collect();
+            let mut members: Vec<(String, Value)> = others
+                .into_iter()
+                .filter(|(name, _)| !ours.contains(&name.as_str()))
+                .collect();
             members.push(("model".to_owned(), Value::from(model)));
             members.extend(stream.map(|value| ("stream".to_owned(), value)));
             members.extend(options.map(|value| ("stream_options".to_owned(), value)));
@@ -234,11 +292,16 @@ fn is_spliced(body: &[u8], out: &[u8], envelope: &Envelope<'_>) -> bool {
         from = end;
     }
     let tail = &body[from..];
-    let Some(mut rest) = out.strip_prefix(kept[0]).and_then(|rest| rest.strip_suffix(tail)) else {
+    let Some(mut rest) = out
+        .strip_prefix(kept[0])
+        .and_then(|rest| rest.strip_suffix(tail))
+    else {
         return false;
     };
     for piece in &kept[1..] {
-        let Some(at) = memchr::memmem::find(rest, piece) else { return false };
+        let Some(at) = memchr::memmem::find(rest, piece) else {
+            return false;
+        };
         rest = &rest[at + piece.len()..];
     }
     true

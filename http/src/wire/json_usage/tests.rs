@@ -7,7 +7,9 @@ use crate::wire::arbitrary_json::{cut, key, object, style, text, value};
 /// The slow way: the whole body as a `Value`.
 fn oracle(body: &[u8]) -> ResponseFacts {
     let value: Value = serde_json::from_slice(body).expect("the generator writes JSON");
-    let usage = value.get("usage").map(|usage| UsageOutcome::read(usage.to_string().as_bytes()));
+    let usage = value
+        .get("usage")
+        .map(|usage| UsageOutcome::read(usage.to_string().as_bytes()));
     ResponseFacts {
         usage: usage.unwrap_or_default(),
         model: value["model"].as_str().map(str::to_owned),
@@ -85,7 +87,11 @@ fn every_byte_is_loud_or_quiet_as_it_should() {
         for place in [0, 31, 40] {
             let mut bytes = [b'0'; 48];
             bytes[place] = byte;
-            assert_eq!(quiet_bytes(&bytes), if is_loud { place } else { 48 }, "{byte}");
+            assert_eq!(
+                quiet_bytes(&bytes),
+                if is_loud { place } else { 48 },
+                "{byte}"
+            );
         }
     }
 }
@@ -98,7 +104,10 @@ fn a_real_completion_is_read() {
         "prompt_tokens_details":{"cached_tokens":4,"audio_tokens":0}},"error":null}"#;
     let facts = scan(body);
     let tokens = facts.usage.tokens().expect("usage");
-    assert_eq!((tokens.input, tokens.cached_input, tokens.output), (15, 4, 10));
+    assert_eq!(
+        (tokens.input, tokens.cached_input, tokens.output),
+        (15, 4, 10)
+    );
     assert_eq!(facts.model.as_deref(), Some("gpt-4o-2024-08-06"));
     assert!(facts.is_whole && !facts.has_error);
 }
@@ -126,7 +135,16 @@ fn what_is_kept_is_bounded() {
 
 #[test]
 fn garbage_is_not_whole() {
-    for body in ["", "{", "[]", r#"{"a":1"#, r#"{"a" 1}"#, r#"{"a":1} x"#, "<html>", r#"{"a":}"#] {
+    for body in [
+        "",
+        "{",
+        "[]",
+        r#"{"a":1"#,
+        r#"{"a" 1}"#,
+        r#"{"a":1} x"#,
+        "<html>",
+        r#"{"a":}"#,
+    ] {
         assert!(!scan(body.as_bytes()).is_whole, "{body}");
     }
 }

@@ -61,7 +61,10 @@ impl<'a> ChunkFacts<'a> {
             return None;
         }
         let chunk = parsed.value;
-        let is_response_delta = chunk.kind.text().is_some_and(|kind| kind.ends_with(".delta\""));
+        let is_response_delta = chunk
+            .kind
+            .text()
+            .is_some_and(|kind| kind.ends_with(".delta\""));
         let null_usage = match chunk.usage.text() {
             Some(null @ "null") => member_span(data, Span::of(null, data)),
             _ => None,
@@ -83,13 +86,22 @@ fn member_span(data: &[u8], value: Span) -> Option<Span> {
     let before = data[..value.start].trim_ascii_end().strip_suffix(b":")?;
     let before = before.trim_ascii_end().strip_suffix(b"\"usage\"")?;
     if let Some(start) = before.trim_ascii_end().strip_suffix(b",") {
-        return Some(Span { start: start.len(), end: value.end });
+        return Some(Span {
+            start: start.len(),
+            end: value.end,
+        });
     }
     let start = before.len();
     let behind = data[value.end..].trim_ascii_start();
     match behind.strip_prefix(b",") {
-        Some(next) => Some(Span { start, end: data.len() - next.trim_ascii_start().len() }),
-        None => Some(Span { start, end: value.end }),
+        Some(next) => Some(Span {
+            start,
+            end: data.len() - next.trim_ascii_start().len(),
+        }),
+        None => Some(Span {
+            start,
+            end: value.end,
+        }),
     }
 }
 
@@ -188,7 +200,10 @@ impl<'de> Visitor<'de> for ChoicesVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Choices, A::Error> {
-        let mut choices = Choices { is_empty_array: true, ..Choices::default() };
+        let mut choices = Choices {
+            is_empty_array: true,
+            ..Choices::default()
+        };
         while let Some(choice) = seq.next_element::<Lenient<ChoiceWire<'de>>>()? {
             let choice = choice.value;
             choices.is_empty_array = false;

@@ -15,12 +15,20 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn collect() -> Self {
-        Self { built: BytesMut::new(), run_start: 0, run_end: 0, is_discarded: false }
+        Self {
+            built: BytesMut::new(),
+            run_start: 0,
+            run_end: 0,
+            is_discarded: false,
+        }
     }
 
     /// For a stream that passes as it is.
     pub(super) fn discard() -> Self {
-        Self { is_discarded: true, ..Self::collect() }
+        Self {
+            is_discarded: true,
+            ..Self::collect()
+        }
     }
 
     /// Forwards a range of the chunk; ranges come in order.
@@ -30,7 +38,8 @@ impl Output {
         }
         if start != self.run_end {
             // Behind a gap: the run so far is copied, and a new one begins.
-            self.built.extend_from_slice(&chunk[self.run_start..self.run_end]);
+            self.built
+                .extend_from_slice(&chunk[self.run_start..self.run_end]);
             self.run_start = start;
         }
         self.run_end = end;

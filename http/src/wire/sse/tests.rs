@@ -18,7 +18,10 @@ fn line_end() -> impl Strategy<Value = &'static str> {
 
 fn plain(lines: &str) -> Event {
     let sent = format!("{lines}\n\n");
-    Event { shown: sent.clone(), sent }
+    Event {
+        shown: sent.clone(),
+        sent,
+    }
 }
 
 fn usage_object() -> impl Strategy<Value = Value> {
@@ -109,18 +112,26 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// The events, the line end, and whether a BOM comes first.
 fn stream() -> impl Strategy<Value = (String, String)> {
-    (proptest::collection::vec(event(), 0..10), line_end(), any::<bool>()).prop_map(
-        |(events, line_end, has_bom)| {
+    (
+        proptest::collection::vec(event(), 0..10),
+        line_end(),
+        any::<bool>(),
+    )
+        .prop_map(|(events, line_end, has_bom)| {
             let join = |part: fn(&Event) -> &str| -> String {
-                events.iter().map(part).collect::<String>().replace('\n', line_end)
+                events
+                    .iter()
+                    .map(part)
+                    .collect::<String>()
+                    .replace('\n', line_end)
             };
             let (sent, shown) = (join(|e| &e.sent), join(|e| &e.shown));
-            // A BOM belongs to the first event and would go with it.
-            let has_bom = has_bom && events.first().is_some_and(|e| !e.shown.is_empty());
+            // A BOM belongs to the event that it opens, and goes with it; an empty line
+            // behind it ends no event yet.
+            let has_bom = has_bom && events.first().is_some_and(|e| e.shown.len() > 1);
             let bom = if has_bom { "\u{feff}" } else { "" };
             (format!("{bom}{sent}"), format!("{bom}{shown}"))
-        },
-    )
+        })
 }
 
 /// The slow way: the standard's algorithm on the whole text, and `Value`.
@@ -183,7 +194,9 @@ fn note(facts: &mut SseFacts, data: &str) {
             Some(_) => Some(FinishReason::Other),
         };
     }
-    let is_response = chunk["type"].as_str().is_some_and(|kind| kind.ends_with(".delta"));
+    let is_response = chunk["type"]
+        .as_str()
+        .is_some_and(|kind| kind.ends_with(".delta"));
     facts.deltas += u64::from(is_response && is_filled(&chunk["delta"]));
     facts.has_token |= facts.deltas > 0;
     facts.has_error |= !chunk["error"].is_null();
@@ -285,7 +298,10 @@ fn the_first_token_is_no_role_and_comes_once() {
     let mut sse = SseUsage::new(SseMode::Observe);
     let steps: Vec<bool> = OPENAI
         .split_inclusive("\n\n")
-        .map(|event| sse.push(Bytes::copy_from_slice(event.as_bytes())).has_first_token)
+        .map(|event| {
+            sse.push(Bytes::copy_from_slice(event.as_bytes()))
+                .has_first_token
+        })
         .collect();
     assert_eq!(steps, [false, true, false, false]);
 }
@@ -293,7 +309,10 @@ fn the_first_token_is_no_role_and_comes_once() {
 #[test]
 fn azures_prompt_filter_chunk_stays() {
     let event = "data: {\"choices\":[],\"id\":\"\",\"prompt_filter_results\":[]}\n\n";
-    assert_eq!(run(SseMode::HideUsage, [event.as_bytes()]).0, event.as_bytes());
+    assert_eq!(
+        run(SseMode::HideUsage, [event.as_bytes()]).0,
+        event.as_bytes()
+    );
 }
 
 #[test]
@@ -317,7 +336,9 @@ fn an_event_above_the_bound_passes_unread() {
         let (pieces, again) = run(SseMode::HideUsage, sent.as_bytes().chunks(size));
         assert!(pieces == shown);
         assert_eq!(facts, again);
-        assert!(run(SseMode::Observe, sent.as_bytes().chunks(size)) == (sent.clone().into(), facts));
+        assert!(
+            run(SseMode::Observe, sent.as_bytes().chunks(size)) == (sent.clone().into(), facts)
+        );
     }
 }
 

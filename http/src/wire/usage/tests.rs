@@ -8,7 +8,11 @@ fn read(value: &Value) -> UsageOutcome {
 }
 
 fn tokens(input: u64, output: u64) -> Tokens {
-    Tokens { input, output, ..Tokens::default() }
+    Tokens {
+        input,
+        output,
+        ..Tokens::default()
+    }
 }
 
 #[test]
@@ -45,10 +49,22 @@ fn dialects_are_read() {
     for (usage, expected) in [
         (json!({"prompt_tokens": 8, "total_tokens": 8}), tokens(8, 0)),
         (json!({"total_tokens": 8}), tokens(8, 0)),
-        (json!({"prompt_tokens": 8, "total_tokens": 11}), tokens(8, 3)),
-        (json!({"completion_tokens": 3, "total_tokens": 11}), tokens(8, 3)),
-        (json!({"prompt_tokens": 0, "completion_tokens": 0}), tokens(0, 0)),
-        (json!({"prompt_tokens": 7.0, "completion_tokens": null}), tokens(7, 0)),
+        (
+            json!({"prompt_tokens": 8, "total_tokens": 11}),
+            tokens(8, 3),
+        ),
+        (
+            json!({"completion_tokens": 3, "total_tokens": 11}),
+            tokens(8, 3),
+        ),
+        (
+            json!({"prompt_tokens": 0, "completion_tokens": 0}),
+            tokens(0, 0),
+        ),
+        (
+            json!({"prompt_tokens": 7.0, "completion_tokens": null}),
+            tokens(7, 0),
+        ),
         (
             json!({"prompt_tokens": 7, "completion_tokens": 1, "prompt_tokens_details": null}),
             tokens(7, 1),
@@ -56,23 +72,37 @@ fn dialects_are_read() {
         (
             json!({"prompt_tokens": 9, "completion_tokens": 1, "prompt_cache_hit_tokens": 4,
                    "prompt_cache_miss_tokens": 5}),
-            Tokens { cached_input: 4, ..tokens(5, 1) },
+            Tokens {
+                cached_input: 4,
+                ..tokens(5, 1)
+            },
         ),
         (
             json!({"prompt_tokens": 9, "completion_tokens": 1, "cached_tokens": 4}),
-            Tokens { cached_input: 4, ..tokens(5, 1) },
+            Tokens {
+                cached_input: 4,
+                ..tokens(5, 1)
+            },
         ),
         (
             json!({"prompt_tokens": 9, "completion_tokens": 1,
                    "prompt_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 3}}),
-            Tokens { cached_input: 2, cache_write: 3, ..tokens(4, 1) },
+            Tokens {
+                cached_input: 2,
+                cache_write: 3,
+                ..tokens(4, 1)
+            },
         ),
         // xAI: reasoning beside the completion, and inside the total. Figures of its API.
         (
             json!({"prompt_tokens": 10120, "completion_tokens": 1499, "total_tokens": 14428,
                    "prompt_tokens_details": {"cached_tokens": 128},
                    "completion_tokens_details": {"reasoning_tokens": 2809}}),
-            Tokens { cached_input: 128, reasoning: 2809, ..tokens(9992, 1499) },
+            Tokens {
+                cached_input: 128,
+                reasoning: 2809,
+                ..tokens(9992, 1499)
+            },
         ),
         (
             json!({"prompt_tokens": u64::MAX, "completion_tokens": u64::MAX}),
@@ -142,7 +172,10 @@ fn faults_keep_what_is_sure() {
                    "prompt_tokens_details": {"cached_tokens": 6},
                    "completion_tokens_details": {"reasoning_tokens": 4}}),
             F::DetailsExceedWhole,
-            Tokens { reasoning: 4, ..tokens(5, 0) },
+            Tokens {
+                reasoning: 4,
+                ..tokens(5, 0)
+            },
             true,
             true,
         ),
@@ -150,7 +183,10 @@ fn faults_keep_what_is_sure() {
             json!({"prompt_tokens": 5, "completion_tokens": 4,
                    "prompt_tokens_details": {"cached_tokens": -6, "audio_tokens": 2}}),
             F::Negative,
-            Tokens { audio_input: 2, ..tokens(3, 4) },
+            Tokens {
+                audio_input: 2,
+                ..tokens(3, 4)
+            },
             true,
             true,
         ),
@@ -161,7 +197,13 @@ fn faults_keep_what_is_sure() {
             true,
             true,
         ),
-        (json!({"completion_tokens": 4}), F::InputMissing, tokens(0, 4), false, true),
+        (
+            json!({"completion_tokens": 4}),
+            F::InputMissing,
+            tokens(0, 4),
+            false,
+            true,
+        ),
         (
             json!({"prompt_tokens": 5, "total_tokens": 4}),
             F::DetailsExceedWhole,
@@ -170,11 +212,19 @@ fn faults_keep_what_is_sure() {
             false,
         ),
     ] {
-        let expected = UsageOutcome::Malformed { sure, is_input_known, is_output_known, fault };
+        let expected = UsageOutcome::Malformed {
+            sure,
+            is_input_known,
+            is_output_known,
+            fault,
+        };
         assert_eq!(read(&usage), expected, "{usage}");
     }
     for broken in [&b"{"[..], b"", b"{\"prompt_tokens\":1,\"prompt_tokens\":2}"] {
-        assert_eq!(UsageOutcome::read(broken), UsageOutcome::unreadable(F::Syntax));
+        assert_eq!(
+            UsageOutcome::read(broken),
+            UsageOutcome::unreadable(F::Syntax)
+        );
     }
 }
 
