@@ -8,6 +8,7 @@ pub(crate) mod monoio;
 pub(crate) mod probe;
 pub(crate) mod tokio;
 
+use crate::options::{Backend, Driver};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
@@ -28,6 +29,33 @@ fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAdd
             // The client went away in the queue: not our concern.
             io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
             _ => return Some(Err(error)),
+        }
+    }
+}
+
+/// One worker's runtime, whichever it is.
+pub(crate) enum Runtime {
+    #[cfg(target_os = "linux")]
+    Monoio(monoio::Runtime),
+    Tokio(tokio::Runtime),
+}
+
+impl Runtime {
+    pub(crate) fn new(backend: Backend, driver: Driver) -> io::Result<Self> {
+        match backend {
+            #[cfg(target_os = "linux")]
+            Backend::Monoio => monoio::Runtime::new(driver).map(Self::Monoio),
+            #[cfg(not(target_os = "linux"))]
+            Backend::Monoio => Err(io::Error::from(io::ErrorKind::Unsupported)),
+            Backend::Tokio => tokio::Runtime::new().map(Self::Tokio),
+        }
+    }
+
+    pub(crate) fn block_on<T>(&mut self, future: impl Future<Output = T>) -> T {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Monoio(runtime) => runtime.block_on(future),
+            Self::Tokio(runtime) => runtime.block_on(future),
         }
     }
 }

@@ -1,27 +1,17 @@
 //! From [`Options`] to running workers, and back.
 
-use crate::counters::{Counters, WorkerCounters};
-use crate::error::{StartError, refusal_and_remedy};
-use crate::listener::Listener;
-use crate::options::{Backend, BackendChoice, Driver, DriverChoice, Options, Selection};
+use crate::counters::Counters;
+use crate::error::StartError;
+use crate::launch::{Panic, Seed, WorkerMain, build_all, dismiss, listen_all, run_all};
+use crate::options::{Options, Selection};
+use crate::plan::Plan;
 use crate::shutdown::{Shutdown, ShutdownSender};
 use crate::worker::{LocalBoxFuture, Worker};
-use crate::{backend, bind, cores, local, tasks, ticks};
-use std::any::Any;
-use std::future::poll_fn;
-use std::net::{SocketAddr, TcpListener};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use crate::{bind, cores};
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::task::Poll;
 use std::thread::JoinHandle;
-use std::{fmt, io};
-
-impl Driver {
-    /// What [`DriverChoice::Auto`] tries first. See the crate's BENCH.md for the runs.
-    pub const AUTO: Self = Self::Epoll;
-}
 
 /// The running workers. Dropping it asks them to stop and does not wait for them.
 #[derive(Debug)]
@@ -51,9 +41,6 @@ impl fmt::Display for WorkerPanic {
 
 impl std::error::Error for WorkerPanic {}
 
-type Panic = Box<dyn Any + Send>;
-type WorkerMain = dyn Fn(Worker) -> LocalBoxFuture<'static, ()> + Send + Sync;
-
 /// Starts the workers: binds, builds all backends, then runs `worker_main` on each.
 ///
 /// When it returns `Ok`, every worker listens. A worker ends when its main future
@@ -66,27 +53,6 @@ where
     F: Fn(Worker) -> LocalBoxFuture<'static, ()> + Send + Sync + 'static,
 {
     start_boxed(options, &(Arc::new(worker_main) as Arc<WorkerMain>))
-}
-
-/// What a starting worker is told.
-enum Order {
-    /// Builds the backend with this driver and reports.
-    Build(Driver),
-    /// Runs.
-    Run,
-}
-
-/// What a worker answers to [`Order::Build`].
-struct Report {
-    pinned: io::Result<()>,
-    built: io::Result<()>,
-}
-
-/// A worker on its way up. Dropping `orders` ends it.
-struct Starting {
-    orders: Sender<Order>,
-    reports: Receiver<Report>,
-    thread: JoinHandle<Result<(), Panic>>,
 }
 
 fn start_boxed(options: &Options, worker_main: &Arc<WorkerMain>) -> Result<Workers, StartError> {
@@ -125,21 +91,15 @@ fn start_boxed(options: &Options, worker_main: &Arc<WorkerMain>) -> Result<Worke
         }
     }
 
-    let driver = match build_all(&starting, plan, &mut notes) {
+    let ready = build_all(&starting, plan, &mut notes)
+        .and_then(|driver| listen_all(&starting, &mut notes).map(|()| driver));
+    let driver = match ready {
         Ok(driver) => driver,
         Err(error) => {
             dismiss(starting);
             return Err(error);
         }
     };
-    let threads = starting
-        .into_iter()
-        .map(|worker| {
-            // A worker that ended early is reported by `join`.
-            let _ended = worker.orders.send(Order::Run);
-            worker.thread
-        })
-        .collect();
     Ok(Workers {
         local_addr,
         selection: Selection {
@@ -150,49 +110,8 @@ fn start_boxed(options: &Options, worker_main: &Arc<WorkerMain>) -> Result<Worke
         counters,
         stop,
         shutdown,
-        threads,
+        threads: run_all(starting),
     })
-}
-
-/// The backend, the driver to try, and the one to try after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Plan {
-    backend: Backend,
-    first: Driver,
-    fall_back: Option<Driver>,
-}
-
-impl Plan {
-    fn new(backend: BackendChoice, driver: DriverChoice) -> Result<Self, StartError> {
-        let on_linux = cfg!(target_os = "linux");
-        let picked = match backend {
-            BackendChoice::Auto if on_linux => Backend::Monoio,
-            BackendChoice::Auto | BackendChoice::Tokio => Backend::Tokio,
-            BackendChoice::Monoio if on_linux => Backend::Monoio,
-            BackendChoice::Monoio | BackendChoice::Glommio => {
-                return Err(StartError::NotBuilt { backend });
-            }
-        };
-        let (first, fall_back) = match (picked, driver) {
-            (Backend::Tokio, DriverChoice::IoUring) => {
-                return Err(StartError::Unsupported { backend, driver });
-            }
-            (Backend::Tokio, _) | (_, DriverChoice::Epoll) => (Driver::Epoll, None),
-            (Backend::Monoio, DriverChoice::IoUring) => (Driver::IoUring, None),
-            (Backend::Monoio, DriverChoice::PreferIoUring) => {
-                (Driver::IoUring, Some(Driver::Epoll))
-            }
-            (Backend::Monoio, DriverChoice::Auto) => match Driver::AUTO {
-                Driver::IoUring => (Driver::IoUring, Some(Driver::Epoll)),
-                Driver::Epoll => (Driver::Epoll, None),
-            },
-        };
-        Ok(Self {
-            backend: picked,
-            first,
-            fall_back,
-        })
-    }
 }
 
 /// The CPUs to pin to, or none, with a note when that is against the wish.
@@ -205,185 +124,6 @@ fn cpus_to_pin(pin: bool, notes: &mut Vec<String>) -> Arc<[usize]> {
         Err(error) => {
             notes.push(format!("workers are not pinned: {error}"));
             Arc::default()
-        }
-    }
-}
-
-/// Builds the backend on every worker: all with one driver, whichever refuses.
-fn build_all(
-    starting: &[Starting],
-    plan: Plan,
-    notes: &mut Vec<String>,
-) -> Result<Driver, StartError> {
-    let refused = match build(starting, plan.first, notes) {
-        Ok(()) => return Ok(plan.first),
-        Err(refused) => refused,
-    };
-    let StartError::Backend { worker, source } = refused else {
-        return Err(refused);
-    };
-    match (plan.first, plan.fall_back) {
-        (_, Some(driver)) => {
-            notes.push(format!(
-                "{} is refused: {}",
-                plan.first,
-                refusal_and_remedy(&source)
-            ));
-            build(starting, driver, notes).map(|()| driver)
-        }
-        (Driver::IoUring, None) => Err(StartError::IoUringRefused { source }),
-        (Driver::Epoll, None) => Err(StartError::Backend { worker, source }),
-    }
-}
-
-fn build(starting: &[Starting], driver: Driver, notes: &mut Vec<String>) -> Result<(), StartError> {
-    for worker in starting {
-        // If it is gone, its report is missing below.
-        let _gone = worker.orders.send(Order::Build(driver));
-    }
-    let mut first_error = Ok(());
-    for (worker, up) in starting.iter().enumerate() {
-        let report = up.reports.recv().unwrap_or_else(|_gone| Report {
-            pinned: Ok(()),
-            built: Err(io::Error::other("the thread ended")),
-        });
-        if let Err(error) = report.pinned {
-            notes.push(format!("worker {worker} is not pinned: {error}"));
-        }
-        if let (Err(source), Ok(())) = (report.built, &first_error) {
-            first_error = Err(StartError::Backend { worker, source });
-        }
-    }
-    first_error
-}
-
-/// Ends workers that never ran.
-fn dismiss(starting: Vec<Starting>) {
-    for worker in starting {
-        drop(worker.orders);
-        // Without an order to run there is nothing that could have panicked in it but
-        // this crate, and the start fails with an error of its own.
-        let _ended = worker.thread.join();
-    }
-}
-
-/// All that a worker thread takes along.
-struct Seed {
-    index: usize,
-    backend: Backend,
-    socket: TcpListener,
-    cpus: Arc<[usize]>,
-    counters: Arc<WorkerCounters>,
-    shutdown: Shutdown,
-    worker_main: Arc<WorkerMain>,
-}
-
-impl Seed {
-    fn launch(self) -> io::Result<Starting> {
-        let (orders, take_order) = channel();
-        let (report, reports) = channel();
-        let thread = std::thread::Builder::new()
-            .name(format!("coo-worker-{}", self.index))
-            .spawn(move || self.live(&take_order, &report))?;
-        Ok(Starting {
-            orders,
-            reports,
-            thread,
-        })
-    }
-
-    fn live(self, orders: &Receiver<Order>, report: &Sender<Report>) -> Result<(), Panic> {
-        let mut pinned = if self.cpus.is_empty() {
-            Ok(())
-        } else {
-            cores::pin(self.index, &self.cpus)
-        };
-        let mut built = None;
-        loop {
-            match orders.recv() {
-                Ok(Order::Build(driver)) => {
-                    // The last one goes first, and its ring with it.
-                    drop(built.take());
-                    let outcome = Runtime::new(self.backend, driver);
-                    let told = report.send(Report {
-                        pinned: std::mem::replace(&mut pinned, Ok(())),
-                        built: outcome.map(|runtime| built = Some(runtime)),
-                    });
-                    if told.is_err() {
-                        return Ok(());
-                    }
-                }
-                Ok(Order::Run) => break,
-                Err(_dismissed) => return Ok(()),
-            }
-        }
-        match built {
-            Some(runtime) => self.run(runtime),
-            None => Ok(()),
-        }
-    }
-
-    fn run(self, mut runtime: Runtime) -> Result<(), Panic> {
-        let local = local::enter(self.backend, self.counters);
-        let outcome = runtime.block_on(async {
-            tasks::spawn_uncounted(ticks::tick_forever());
-            let outcome = match Listener::new(self.backend, self.socket) {
-                Ok(listener) => {
-                    let worker = Worker::new(self.index, listener, self.shutdown);
-                    let worker_main = self.worker_main;
-                    caught(async move { worker_main(worker).await }).await
-                }
-                Err(error) => Err(Box::new(format!("the listener was refused: {error}")) as Panic),
-            };
-            local.tasks.close();
-            outcome
-        });
-        drop(runtime);
-        local::leave();
-        outcome
-    }
-}
-
-/// Runs a future to its end or its panic, and drops it in either case before it returns.
-async fn caught(future: impl Future<Output = ()>) -> Result<(), Panic> {
-    let mut future = Some(Box::pin(future));
-    let outcome = poll_fn(|cx| {
-        let Some(running) = future.as_mut().map(Pin::as_mut) else {
-            return Poll::Ready(Ok(()));
-        };
-        match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await;
-    catch_unwind(AssertUnwindSafe(|| drop(future.take()))).and(outcome)
-}
-
-/// One worker's runtime, whichever it is.
-enum Runtime {
-    #[cfg(target_os = "linux")]
-    Monoio(backend::monoio::Runtime),
-    Tokio(backend::tokio::Runtime),
-}
-
-impl Runtime {
-    fn new(backend: Backend, driver: Driver) -> io::Result<Self> {
-        match backend {
-            #[cfg(target_os = "linux")]
-            Backend::Monoio => backend::monoio::Runtime::new(driver).map(Self::Monoio),
-            #[cfg(not(target_os = "linux"))]
-            Backend::Monoio => Err(io::Error::from(io::ErrorKind::Unsupported)),
-            Backend::Tokio => backend::tokio::Runtime::new().map(Self::Tokio),
-        }
-    }
-
-    fn block_on<T>(&mut self, future: impl Future<Output = T>) -> T {
-        match self {
-            #[cfg(target_os = "linux")]
-            Self::Monoio(runtime) => runtime.block_on(future),
-            Self::Tokio(runtime) => runtime.block_on(future),
         }
     }
 }
@@ -441,56 +181,5 @@ impl Workers {
             }
         }
         panics
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plans() {
-        let plan = |backend, driver| Plan::new(backend, driver).map_err(|error| error.to_string());
-        let tokio = Plan {
-            backend: Backend::Tokio,
-            first: Driver::Epoll,
-            fall_back: None,
-        };
-        for driver in [
-            DriverChoice::Auto,
-            DriverChoice::Epoll,
-            DriverChoice::PreferIoUring,
-        ] {
-            assert_eq!(plan(BackendChoice::Tokio, driver), Ok(tokio));
-        }
-        assert_eq!(
-            plan(BackendChoice::Tokio, DriverChoice::IoUring),
-            Err("the Tokio backend has no IoUring driver".to_owned())
-        );
-        for driver in [DriverChoice::Auto, DriverChoice::IoUring] {
-            assert_eq!(
-                plan(BackendChoice::Glommio, driver),
-                Err("the Glommio backend is not in this build".to_owned())
-            );
-        }
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn only_a_preference_falls_back() {
-        let fall_back = |driver| {
-            Plan::new(BackendChoice::Auto, driver)
-                .map(|plan| (plan.first, plan.fall_back))
-                .ok()
-        };
-        assert_eq!(
-            fall_back(DriverChoice::PreferIoUring),
-            Some((Driver::IoUring, Some(Driver::Epoll)))
-        );
-        assert_eq!(
-            fall_back(DriverChoice::IoUring),
-            Some((Driver::IoUring, None))
-        );
-        assert_eq!(fall_back(DriverChoice::Epoll), Some((Driver::Epoll, None)));
     }
 }

@@ -1,13 +1,15 @@
 //! What is refused before a thread runs.
 
 use crate::rig::{LOOPBACK, all, launch};
-use coo_llm_runtime::{Backend, BackendChoice, Driver, DriverChoice, Options, StartError, start};
+use coo_llm_runtime::{
+    Backend, BackendChoice, Driver, DriverChoice, Options, StartError, Workers, start,
+};
 use std::io::ErrorKind;
 use std::net::TcpListener;
 
 fn refusal(options: &Options) -> StartError {
     start(options, |_worker| Box::pin(async {}))
-        .map(|workers| workers.join())
+        .map(Workers::join)
         .expect_err("refused")
 }
 
