@@ -11,11 +11,14 @@
 //! everything else passes as bytes.
 
 pub mod envelope;
+pub mod fuzz;
 pub mod json_usage;
 mod lenient;
 pub mod openai_error;
+mod prng;
 pub mod request_id;
 mod rewrite;
+pub mod simulator;
 mod span;
 pub mod sse;
 pub mod usage;

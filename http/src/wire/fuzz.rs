@@ -1,0 +1,161 @@
+//! What must hold for any bytes: the bodies of the fuzz targets in `fuzz/`.
+//!
+//! The targets there are one line each; the same functions run on stable over the
+//! seeds of `fuzz/seeds` and over random bytes. Each panics where a promise breaks.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::envelope::{Envelope, EnvelopeError};
+use super::json_usage::{self, JsonUsageScanner, MODEL_BYTES_MAX, ResponseFacts, USAGE_BYTES_MAX};
+use super::rewrite;
+use super::sse::{SseFacts, SseMode, SseUsage};
+use super::usage::{UsageFault, UsageOutcome};
+
+#[cfg(test)]
+mod tests;
+
+/// Inputs up to this long are cut in two at every byte; longer ones at 64 places.
+const EVERY_CUT_BYTES_MAX: usize = 512;
+
+/// An envelope says what `serde_json` says, and a rewrite changes only what it should.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_envelope(data: &[u8]) {
+    let meant = serde_json::from_slice::<Value>(data);
+    let body = Bytes::copy_from_slice(data);
+    let envelope = match Envelope::parse(&body) {
+        Ok(envelope) => envelope,
+        Err(EnvelopeError::Malformed { .. } | EnvelopeError::NotUtf8 { .. }) => {
+            assert!(meant.is_err(), "valid JSON was refused");
+            return;
+        }
+        Err(_) => return,
+    };
+    // `Value` refuses floats above f64 and nesting above 128; neither is our business.
+    let Ok(meant) = meant else { return };
+    assert_eq!(meant["model"].as_str(), Some(envelope.model.as_ref()));
+    assert_eq!(meant["stream"].as_bool().unwrap_or(false), envelope.stream);
+    assert_eq!(
+        meant["stream_options"]["include_usage"].as_bool(),
+        envelope.include_usage
+    );
+
+    let untouched = rewrite(&body, &envelope, Some(&envelope.model), false);
+    assert_eq!(untouched.as_ptr(), body.as_ptr());
+    let out = rewrite(&body, &envelope, Some("a\"\u{7}é"), true);
+    let again = Envelope::parse(&out).expect("a rewrite leaves a sound envelope");
+    assert_eq!(again.model, "a\"\u{7}é");
+    assert_eq!(again.stream, envelope.stream);
+    assert!(!again.can_ask_usage());
+    if envelope.can_ask_usage() {
+        assert_eq!(again.include_usage, Some(true));
+    }
+    let rest = |value: &Value| {
+        let mut members = value.as_object().cloned().unwrap_or_default();
+        members.remove("model");
+        let options = members.remove("stream_options");
+        let mut options = options
+            .and_then(|o| o.as_object().cloned())
+            .unwrap_or_default();
+        options.remove("include_usage");
+        (members, options)
+    };
+    let got: Value = serde_json::from_slice(&out).expect("a rewrite leaves JSON");
+    assert_eq!(rest(&got), rest(&meant));
+}
+
+/// The scanner finds what a full parse finds, however the body is cut.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_json_usage(data: &[u8]) {
+    let whole = json_usage::scan(data);
+    let mut bytewise = JsonUsageScanner::default();
+    data.chunks(1).for_each(|byte| bytewise.push(byte));
+    assert_eq!(bytewise.finish(), whole);
+    for at in cuts(data) {
+        let mut scanner = JsonUsageScanner::default();
+        scanner.push(&data[..at]);
+        scanner.push(&data[at..]);
+        assert_eq!(scanner.finish(), whole, "cut at {at}");
+    }
+
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let parsed = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text);
+    let Ok(members) = parsed else { return };
+    let member = |name: &str| members.get(name).map(|raw| raw.get());
+    let usage = match member("usage") {
+        None => UsageOutcome::Missing,
+        Some(json) if json.len() > USAGE_BYTES_MAX => {
+            UsageOutcome::unreadable(UsageFault::Oversized)
+        }
+        Some(json) => UsageOutcome::read(json.as_bytes()),
+    };
+    let expected = ResponseFacts {
+        usage,
+        model: member("model")
+            .filter(|json| json.len() <= MODEL_BYTES_MAX)
+            .and_then(|json| serde_json::from_str(json).ok()),
+        has_error: member("error").is_some_and(|json| json != "null"),
+        is_whole: true,
+    };
+    assert_eq!(whole, expected);
+}
+
+/// A stream gives the same facts and output however it is cut; observed, it passes as
+/// it is; hidden, it only ever loses bytes.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_sse(data: &[u8]) {
+    let (observed, facts) = run_sse(SseMode::Observe, [data]);
+    assert_eq!(observed, data);
+    let (hidden, hidden_facts) = run_sse(SseMode::HideUsage, [data]);
+    assert_eq!(hidden_facts, facts);
+    assert!(is_subsequence(&hidden, data), "bytes were made up");
+    for mode in [SseMode::Observe, SseMode::HideUsage] {
+        let expected = if mode == SseMode::Observe {
+            data
+        } else {
+            &hidden
+        };
+        let (out, again) = run_sse(mode, data.chunks(1));
+        assert_eq!((out.as_slice(), again), (expected, facts), "bytewise");
+        for at in cuts(data) {
+            let (out, again) = run_sse(mode, [&data[..at], &data[at..]]);
+            assert_eq!((out.as_slice(), again), (expected, facts), "cut at {at}");
+        }
+    }
+}
+
+fn run_sse<'a>(mode: SseMode, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, SseFacts) {
+    let mut sse = SseUsage::new(mode);
+    let mut out = Vec::new();
+    for piece in pieces {
+        out.extend_from_slice(&sse.push(Bytes::copy_from_slice(piece)).forward);
+    }
+    out.extend_from_slice(&sse.finish().forward);
+    (out, *sse.facts())
+}
+
+fn cuts(data: &[u8]) -> impl Iterator<Item = usize> + use<> {
+    let step = if data.len() <= EVERY_CUT_BYTES_MAX {
+        1
+    } else {
+        data.len() / 64
+    };
+    (0..=data.len()).step_by(step)
+}
+
+fn is_subsequence(part: &[u8], whole: &[u8]) -> bool {
+    let mut whole = whole.iter();
+    part.iter().all(|byte| whole.any(|other| other == byte))
+}
