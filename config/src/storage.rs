@@ -1,0 +1,289 @@
+//! `storage`: the history and the sinks.
+
+use crate::reader::{Field, Section};
+use crate::scalar::{base_url, boolean, integer, non_empty, positive_duration};
+use crate::secret::Secret;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The `storage` section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// The embedded history; `None` in a version that has none.
+    pub history: Option<History>,
+    /// Where else the counters go.
+    pub sinks: Vec<Sink>,
+    /// How often they go there.
+    pub flush_interval: Duration,
+    /// What waits for sinks that are down.
+    pub spool: Spool,
+}
+
+/// The embedded SQLite history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct History {
+    /// The database file.
+    pub path: PathBuf,
+    /// How long rows are kept.
+    pub retention: Retention,
+}
+
+/// How long the rows of each bucket width are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Retention {
+    /// Buckets of 10 seconds.
+    pub ten_seconds: Duration,
+    /// Buckets of 1 minute.
+    pub one_minute: Duration,
+    /// Buckets of 1 hour.
+    pub one_hour: Duration,
+}
+
+/// A store that the counters are written to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sink {
+    /// Redis or Redis Cluster.
+    Redis(RedisSink),
+    /// InfluxDB.
+    Influx(InfluxSink),
+    /// PostgreSQL.
+    Postgres(PostgresSink),
+}
+
+/// A Redis sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RedisSink {
+    /// `host:port`.
+    pub addr: String,
+    /// The password, if there is one.
+    pub password: Option<Secret>,
+    /// The database number.
+    pub db: u32,
+    /// Whether it is a cluster.
+    pub cluster: bool,
+    /// Whether to speak TLS.
+    pub tls: bool,
+}
+
+/// An InfluxDB sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InfluxSink {
+    /// The base URL.
+    pub addr: String,
+    /// The API token, if there is one.
+    pub token: Option<Secret>,
+    /// The organisation; without one the v1 API is used.
+    pub org: Option<String>,
+    /// The bucket, or the database of the v1 API.
+    pub bucket: String,
+}
+
+/// A PostgreSQL sink.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PostgresSink {
+    /// The connection URL, which may hold a password.
+    pub url: Secret,
+}
+
+/// Rows on disk that sinks have not taken yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spool {
+    /// The folder.
+    pub path: PathBuf,
+    /// How large it may grow, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            history: Some(History::default()),
+            sinks: Vec::new(),
+            flush_interval: Duration::from_secs(10),
+            spool: Spool::default(),
+        }
+    }
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            path: "./data/history.db".into(),
+            retention: Retention::default(),
+        }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            ten_seconds: DAY,
+            one_minute: DAY * 30,
+            one_hour: DAY * 730,
+        }
+    }
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self {
+            path: "./data/spool".into(),
+            max_bytes: 1 << 30,
+        }
+    }
+}
+
+impl Storage {
+    pub(crate) fn read(s: &Section<'_>) -> Self {
+        let default = Self::default();
+        let history = s.field("history").map(|field| field.section(History::read));
+        let sinks = s
+            .field("runtime")
+            .map(Field::one_or_items)
+            .unwrap_or_default();
+        Self {
+            history: history.or(default.history),
+            sinks: sinks
+                .iter()
+                .filter_map(|sink| sink.section(Sink::read))
+                .collect(),
+            flush_interval: s.value("flush_interval", default.flush_interval, positive_duration),
+            spool: s.section("spool", Spool::read),
+        }
+    }
+}
+
+impl History {
+    fn read(s: &Section<'_>) -> Self {
+        s.choice("type", (), &[("sqlite", ())]);
+        Self {
+            path: s
+                .optional("path", non_empty)
+                .map_or(Self::default().path, PathBuf::from),
+            retention: s.section("retention", Retention::read),
+        }
+    }
+}
+
+impl Retention {
+    fn read(s: &Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            ten_seconds: s.value("10s", default.ten_seconds, positive_duration),
+            one_minute: s.value("1m", default.one_minute, positive_duration),
+            one_hour: s.value("1h", default.one_hour, positive_duration),
+        }
+    }
+}
+
+impl Spool {
+    fn read(s: &Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            path: s
+                .optional("path", non_empty)
+                .map_or(default.path, PathBuf::from),
+            max_bytes: s.value("max_bytes", default.max_bytes, integer(1, 1 << 50)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum SinkType {
+    Redis,
+    Influx,
+    Postgres,
+}
+
+impl Sink {
+    fn read(s: &Section<'_>) -> Option<Self> {
+        let words = [
+            ("redis", SinkType::Redis),
+            ("influxdb", SinkType::Influx),
+            ("postgres", SinkType::Postgres),
+        ];
+        let hint = "write redis, influxdb or postgres";
+        let kind = s.required("type", hint, |text| crate::reader::one_of(text, &words));
+        match kind {
+            Some(SinkType::Redis) => RedisSink::read(s).map(Self::Redis),
+            Some(SinkType::Influx) => InfluxSink::read(s).map(Self::Influx),
+            Some(SinkType::Postgres) => PostgresSink::read(s).map(Self::Postgres),
+            None => {
+                // Which keys it may have depends on the type: do not call them unknown.
+                for key in [
+                    "addr", "password", "db", "cluster", "tls", "token", "org", "bucket", "url",
+                ] {
+                    s.field(key);
+                }
+                None
+            }
+        }
+    }
+}
+
+impl RedisSink {
+    fn read(s: &Section<'_>) -> Option<Self> {
+        let db = s.value("db", 0, integer(0, u32::MAX.into()));
+        let password = s.secret("password");
+        let cluster = s.value("cluster", false, boolean);
+        let tls = s.value("tls", false, boolean);
+        let addr = s.required("addr", "write host:port, such as localhost:6379", |text| {
+            let port = text
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse::<u16>().ok());
+            match port {
+                Some(_) if !text.contains(['/', '@', ' ']) => Ok(text.to_owned()),
+                _ => Err("is not host:port, such as localhost:6379".to_owned()),
+            }
+        })?;
+        Some(Self {
+            addr,
+            password,
+            db: u32::try_from(db).unwrap_or(0),
+            cluster,
+            tls,
+        })
+    }
+}
+
+impl InfluxSink {
+    fn read(s: &Section<'_>) -> Option<Self> {
+        let token = s.secret("token");
+        let org = s
+            .optional("org", |text| Ok(text.to_owned()))
+            .filter(|org| !org.is_empty());
+        let addr = s.required(
+            "addr",
+            "write a URL, such as http://localhost:8086",
+            base_url,
+        );
+        let bucket = s.required("bucket", "name the bucket to write to", non_empty);
+        Some(Self {
+            addr: addr?,
+            token,
+            org,
+            bucket: bucket?,
+        })
+    }
+}
+
+impl PostgresSink {
+    fn read(s: &Section<'_>) -> Option<Self> {
+        let url = s.secret("url");
+        if url.is_none() {
+            s.missing("url", "write postgres://user:password@host/database");
+        }
+        let is_url = |url: &Secret| {
+            url.expose().starts_with("postgres://") || url.expose().starts_with("postgresql://")
+        };
+        if url.as_ref().is_some_and(|url| !is_url(url)) {
+            s.complain(
+                "url",
+                "is not a URL; write postgres://user:password@host/database",
+            );
+        }
+        Some(Self { url: url? })
+    }
+}

@@ -1,0 +1,58 @@
+//! What the schema has and this version does not: refused where it is asked for,
+//! held back where it would be the default. Building a feature deletes its lines here.
+
+use crate::config::Config;
+use crate::policy::Algorithm;
+use crate::provider::ProviderType;
+use crate::reader::Reader;
+use crate::server::Runtime;
+
+/// Reports everything in the file that this version would otherwise ignore.
+#[rustfmt::skip] // One line a feature, so that building it deletes one line.
+pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
+    let given = |path: &str| reader.is_given(path);
+    let refuse = |asked: bool, path: &str, what: &str, fix: &str| {
+        if asked {
+            reader.complain(path, format!("{what} not built in this version yet; {fix}"));
+        }
+    };
+    let Config { server, metrics, providers, clients, policy, .. } = config;
+
+    refuse(server.runtime == Runtime::Glommio, "server.runtime", "the glommio runtime is", "write auto, monoio or tokio");
+    refuse(given("server.tls"), "server.tls", "TLS of the listeners is", "remove `server.tls`");
+    refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
+    refuse(server.webui.enabled && server.webui.admin_password_hash.is_some(), "server.webui.admin_password_hash", "the web UI is", "remove it, or write `enabled: false`");
+    refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
+    refuse(metrics.native_histograms && given("metrics.native_histograms"), "metrics.native_histograms", "native histograms are", "write false");
+    refuse(given("storage.history"), "storage.history", "history is", "remove `storage.history`");
+    refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");
+    refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");
+    refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
+    refuse(given("prices"), "prices", "a price file is", "remove `prices` and write `pricing` at the provider");
+    refuse(policy.algorithm != Algorithm::RoundRobin, "policy.algorithm", "this algorithm is", "write round_robin");
+    refuse(policy.retry.max_attempts > 1 && given("policy.retry.max_attempts"), "policy.retry.max_attempts", "retrying is", "write 1");
+    refuse(given("policy.retry.timeout"), "policy.retry.timeout", "retrying is", "remove it");
+    refuse(given("policy.retry.interval"), "policy.retry.interval", "retrying is", "remove it");
+    refuse(policy.fallback.enabled && !policy.fallback.providers.is_empty(), "policy.fallback.providers", "fallback is", "remove `policy.fallback`");
+
+    for (index, provider) in providers.iter().enumerate() {
+        let at = |key: &str| format!("llm_providers[{index}].{key}");
+        refuse(provider.kind == ProviderType::Anthropic, &at("type"), "providers of type anthropic are", "use custom with an OpenAI-compatible URL");
+        refuse(provider.kind == ProviderType::Gemini, &at("type"), "providers of type gemini are", "use custom with an OpenAI-compatible URL");
+        refuse(given(&at("limits")), &at("limits"), "limits are", "remove them");
+    }
+    for (index, client) in clients.iter().enumerate() {
+        let at = |key: &str| format!("api_keys[{index}].{key}");
+        refuse(given(&at("limits")), &at("limits"), "limits are", "remove them");
+        refuse(client.budget.is_some(), &at("budget"), "budgets are", "remove it");
+    }
+}
+
+/// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.
+#[rustfmt::skip]
+pub(crate) fn hold_back_defaults(config: &mut Config, given: &dyn Fn(&str) -> bool) {
+    if !given("metrics.native_histograms") { config.metrics.native_histograms = false; }
+    if !given("storage.history") { config.storage.history = None; }
+    if !given("server.webui.enabled") { config.server.webui.enabled = false; }
+    if !given("policy.retry.max_attempts") { config.policy.retry.max_attempts = 1; }
+}
