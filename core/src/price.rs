@@ -107,7 +107,7 @@ impl TokenPrice {
             .and_then(|s| s.checked_sub(fraction_digits))
             .ok_or_else(bad)?;
         while shift < 0 {
-            if value % 10 != 0 {
+            if !value.is_multiple_of(10) {
                 return Err(PriceError::TooFine(text.to_owned()));
             }
             value /= 10;
