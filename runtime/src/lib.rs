@@ -31,12 +31,17 @@
 //! | monoio | io_uring | readiness (`poll-io`), waited for in the ring | accept4, then `POLL_ADD` |
 //! | tokio | epoll | readiness | tokio's own |
 //!
+//! [`Driver::AUTO`] is epoll, by measurement: see BENCH.md beside this crate's manifest.
+//! A refused io_uring falls back to epoll for all workers together, and
+//! [`Selection::note`] says why.
+//!
 //! All of them are readiness based on purpose: no buffer is ever lent to the kernel, so
 //! that dropping a future in a [`timeout`] loses no bytes and leaks no descriptor.
 //!
 //! ```
-//! use coo_llm_runtime::{Options, start};
+//! use coo_llm_runtime::{Options, start, tasks_ended, timeout};
 //! use std::io::{Read, Write};
+//! use std::time::Duration;
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! let workers = start(&Options::new("127.0.0.1:0".parse()?), |worker| {
@@ -50,6 +55,8 @@
 //!                 }
 //!             });
 //!         }
+//!         drop(worker.listener);
+//!         let _late = timeout(Duration::from_secs(1), tasks_ended()).await;
 //!     })
 //! })?;
 //! let mut client = std::net::TcpStream::connect(workers.local_addr())?;
@@ -57,7 +64,7 @@
 //! let mut echo = String::new();
 //! client.read_to_string(&mut echo)?;
 //! assert_eq!(echo, "hello");
-//! workers.shutdown();
+//! workers.shutdown(); // The drain: no new connections, tasks may finish.
 //! assert!(workers.join().is_empty(), "no worker panicked");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -88,7 +95,7 @@ pub use options::{Backend, BackendChoice, Driver, DriverChoice, Options, Selecti
 pub use shutdown::Shutdown;
 pub use start::{WorkerPanic, Workers, start};
 pub use stream::{TcpStream, connect};
-pub use tasks::spawn;
+pub use tasks::{spawn, tasks_ended};
 pub use ticks::{CoarseTimer, TICK, coarse_now};
 pub use time::{Elapsed, sleep, timeout};
 pub use worker::{LocalBoxFuture, Worker};

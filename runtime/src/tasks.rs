@@ -12,10 +12,11 @@ use crate::local;
 use crate::options::Backend;
 use crate::worker::LocalBoxFuture;
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// Runs a future on this worker, beside the others.
 ///
@@ -30,6 +31,18 @@ use std::task::{Context, Poll};
 /// Two allocations: the future, and the backend's task.
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
     spawn_boxed(Box::pin(future), true);
+}
+
+/// Waits until every task that was spawned on this worker has ended: the end of a drain.
+///
+/// For the worker's main future, best inside a [`timeout`](crate::timeout); a task that
+/// waits for it waits for itself.
+///
+/// # Panics
+/// Outside of a worker.
+pub async fn tasks_ended() {
+    let local = local::current();
+    poll_fn(|cx| local.tasks.poll_ended(cx)).await;
 }
 
 /// Runs the worker's own chores, which do not count as tasks.
@@ -67,6 +80,10 @@ impl Future for Task {
 pub(crate) struct Tasks {
     slots: RefCell<Slots>,
     closed: Cell<bool>,
+    /// Counted tasks that have not ended.
+    alive: Cell<usize>,
+    /// Who waits for `alive` to become 0.
+    at_end: RefCell<Vec<Waker>>,
     counters: Arc<WorkerCounters>,
 }
 
@@ -87,6 +104,8 @@ impl Tasks {
         Self {
             slots: RefCell::default(),
             closed: Cell::new(false),
+            alive: Cell::new(0),
+            at_end: RefCell::default(),
             counters,
         }
     }
@@ -94,6 +113,7 @@ impl Tasks {
     /// Keeps a future. Once the worker ends there is no one to run it: it is dropped.
     fn insert(&self, future: LocalBoxFuture<'static, ()>, counted: bool) -> Option<Task> {
         if counted {
+            self.alive.set(self.alive.get() + 1);
             self.counters.count_spawned();
         }
         let entry = Entry { future, counted };
@@ -131,6 +151,17 @@ impl Tasks {
         Poll::Ready(())
     }
 
+    fn poll_ended(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.alive.get() == 0 {
+            return Poll::Ready(());
+        }
+        let mut at_end = self.at_end.borrow_mut();
+        if !at_end.iter().any(|waker| waker.will_wake(cx.waker())) {
+            at_end.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
     /// Drops what is left, and refuses new tasks. Runs inside the backend, so that
     /// sockets and timers can sign off.
     pub(crate) fn close(&self) {
@@ -152,6 +183,12 @@ impl Tasks {
         }
         if entry.counted {
             self.counters.count_ended();
+            self.alive.set(self.alive.get() - 1);
+            if self.alive.get() == 0 {
+                for waker in self.at_end.take() {
+                    waker.wake();
+                }
+            }
         }
     }
 }

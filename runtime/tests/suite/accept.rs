@@ -1,7 +1,7 @@
 //! Accepting, spreading and stopping.
 
 use crate::rig::{HANG, all, launch};
-use coo_llm_runtime::spawn;
+use coo_llm_runtime::{spawn, tasks_ended};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -66,14 +66,15 @@ fn a_burst_beyond_the_limit_in_a_row_is_served_in_full() {
 fn a_drain_serves_the_queue_and_refuses_the_next() {
     for options in all() {
         let (go, gone) = oneshot::channel::<()>();
-        let (finish, finished) = oneshot::channel::<()>();
-        let ends = Mutex::new(Some((gone, finished)));
+        let gone = Mutex::new(Some(gone));
         let (closed, is_closed) = channel();
+        let (ended, has_ended) = channel();
         let workers = launch(&options, move |worker| {
-            let (gone, finished) = ends.lock().expect("one worker").take().expect("one worker");
+            let gone = gone.lock().expect("one worker").take();
             let closed = closed.clone();
+            let ended = ended.clone();
             async move {
-                gone.await.expect("told to go");
+                gone.expect("one worker").await.expect("told to go");
                 assert!(worker.shutdown.is_set());
                 while let Some(accepted) = worker.listener.next(&worker.shutdown).await {
                     let (mut stream, _peer) = accepted.expect("a connection");
@@ -86,7 +87,8 @@ fn a_drain_serves_the_queue_and_refuses_the_next() {
                 assert!(again.is_none());
                 drop(worker.listener);
                 closed.send(()).expect("the test waits");
-                finished.await.expect("told to finish");
+                tasks_ended().await;
+                ended.send(()).expect("the test waits");
             }
         });
         let addr = workers.local_addr();
@@ -102,10 +104,11 @@ fn a_drain_serves_the_queue_and_refuses_the_next() {
             "{late:?}"
         );
         for client in &mut clients {
+            assert!(has_ended.try_recv().is_err(), "tasks are still there");
             client.write_all(&[7]).expect("written");
             client.read_exact(&mut [0]).expect("still served");
         }
-        finish.send(()).expect("the worker waits");
+        has_ended.recv_timeout(HANG).expect("all tasks have ended");
         assert_eq!(workers.join(), []);
     }
 }

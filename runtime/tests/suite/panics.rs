@@ -1,7 +1,7 @@
 //! A panic ends the task that it is in, and nothing else.
 
 use crate::rig::{HANG, all, launch, run};
-use coo_llm_runtime::{Counters, WorkerPanic, sleep, spawn};
+use coo_llm_runtime::{Counters, WorkerPanic, sleep, spawn, tasks_ended};
 use std::rc::Rc;
 use std::sync::mpsc::channel;
 use std::thread::{self, ThreadId};
@@ -36,6 +36,7 @@ fn a_panic_in_a_task_leaves_the_worker_and_its_other_tasks() {
                     sleep(Duration::from_millis(20)).await;
                     answer.send("survived").expect("the test waits");
                 });
+                tasks_ended().await;
                 worker.shutdown.wait().await;
             }
         });
