@@ -1,0 +1,239 @@
+//! The gateway as a real process: started, watched, stopped.
+
+mod binary;
+mod config;
+
+pub use binary::{binary, workspace};
+pub use config::{ADMIN_KEY, ClientKey, Config, Pricing, Provider};
+
+use crate::client::{Client, Reply};
+use crate::exposition::Exposition;
+use crate::patience::poll;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use tempfile::TempDir;
+
+/// How often a start is tried with other ports when one was taken in between.
+const STARTS_MAX: u32 = 4;
+
+/// The exit code of INTERFACE.md for a port that is taken.
+const COULD_NOT_START: i32 = 2;
+
+/// A port of loopback that was free a moment ago.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has free ports");
+    let addr = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    addr.port()
+}
+
+/// A running gateway; dropping it kills it.
+pub struct Gateway {
+    child: Child,
+    dir: TempDir,
+    addr: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts `serve` with a configuration and waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not become ready; the message has its log.
+    #[must_use]
+    pub fn start(config: &Config) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// As [`Gateway::start`], with further environment variables.
+    ///
+    /// # Panics
+    /// If it does not become ready; the message has its log.
+    #[must_use]
+    pub fn start_with(config: &Config, env: &[(&str, &str)]) -> Self {
+        for _ in 1..STARTS_MAX {
+            let (mut gateway, ended) = Self::spawn(config, env);
+            match ended {
+                None => return gateway,
+                Some(status) if status.code() == Some(COULD_NOT_START) => gateway.stop(),
+                Some(status) => unreachable!("ended with {status}:\n{}", gateway.log()),
+            }
+        }
+        let (gateway, ended) = Self::spawn(config, env);
+        assert!(ended.is_none(), "ended with {ended:?}:\n{}", gateway.log());
+        gateway
+    }
+
+    /// Starts it and waits until it is ready or has ended.
+    fn spawn(config: &Config, env: &[(&str, &str)]) -> (Self, Option<ExitStatus>) {
+        let dir = TempDir::with_prefix("coo-llm-").expect("a temporary folder");
+        let (port, admin_port) = (free_port(), free_port());
+        let file = dir.path().join("coo-llm.yaml");
+        fs::write(&file, config.yaml(port, admin_port)).expect("the folder is writable");
+        let log = File::create(dir.path().join("stderr")).expect("the folder is writable");
+        let child = Command::new(binary())
+            .arg("serve")
+            .arg("--config")
+            .arg(&file)
+            .current_dir(dir.path())
+            .envs(env.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("the gateway's executable runs");
+        let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let admin = if config.own_admin_listener {
+            admin_port
+        } else {
+            port
+        };
+        let mut gateway = Self {
+            child,
+            dir,
+            addr,
+            admin: SocketAddr::from((Ipv4Addr::LOCALHOST, admin)),
+        };
+        let ended = poll("the gateway to be ready", || {
+            if let Some(status) = gateway.child.try_wait().expect("our own child") {
+                return Some(Some(status));
+            }
+            (gateway.ready() == Some(200)).then_some(None)
+        });
+        (gateway, ended)
+    }
+
+    /// The data plane's address.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The control plane's address.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its folder: the configuration is in `coo-llm.yaml`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A new connection to the data plane.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(self.addr)
+    }
+
+    /// The status of `/ready`; `None` where no one answers.
+    #[must_use]
+    pub fn ready(&self) -> Option<u16> {
+        let reply = Client::new(self.admin).request("GET", "/ready", &[], b"");
+        reply.ok().map(|reply| reply.status)
+    }
+
+    /// Gets a page of the control plane with the admin key.
+    #[must_use]
+    pub fn admin_get(&self, path: &str) -> Reply {
+        let bearer = format!("Bearer {ADMIN_KEY}");
+        let headers = [("authorization", bearer.as_str())];
+        let reply = Client::new(self.admin).request("GET", path, &headers, b"");
+        reply.expect("the control plane answers")
+    }
+
+    /// The text of `/metrics`.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let reply = Client::new(self.admin).get("/metrics");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.text().to_owned()
+    }
+
+    /// `/metrics`, read strictly.
+    #[must_use]
+    pub fn metrics(&self) -> Exposition {
+        let text = self.metrics_text();
+        let page = Exposition::parse(&text);
+        page.unwrap_or_else(|why| unreachable!("/metrics is malformed, {why}:\n{text}"))
+    }
+
+    /// `/metrics`, once it is as `done` says: a record follows the answer's last byte.
+    #[must_use]
+    pub fn metrics_when(&self, what: &str, done: impl Fn(&Exposition) -> bool) -> Exposition {
+        poll(what, || Some(self.metrics()).filter(&done))
+    }
+
+    /// `/metrics`, once so many requests are in it.
+    #[must_use]
+    pub fn metrics_after(&self, requests: u64) -> Exposition {
+        self.metrics_when("requests_total to reach what was sent", |page| {
+            page.count("coo_llm_requests_total", &[]) >= requests
+        })
+    }
+
+    /// What it wrote to stderr so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.dir.path().join("stderr"));
+        String::from_utf8_lossy(&bytes.expect("the launcher made the file")).into_owned()
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let sent = kill_process(pid.expect("a child's pid is positive"), Signal::TERM);
+        sent.expect("our own child takes signals");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it goes on.
+    pub fn wait(&mut self) -> ExitStatus {
+        let child = &mut self.child;
+        poll("the gateway to end", || {
+            child.try_wait().expect("our own child")
+        })
+    }
+
+    fn stop(&mut self) {
+        // Killing what has ended already is no failure.
+        drop(self.child.kill());
+        let ended = self.child.wait();
+        ended.expect("our own child can be waited for");
+    }
+}
+
+impl Drop for Gateway {
+    #[expect(
+        clippy::print_stderr,
+        reason = "a failing test shows the gateway's log"
+    )]
+    fn drop(&mut self) {
+        self.stop();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("--- the gateway's log, its end ---");
+            for line in tail.iter().rev() {
+                eprintln!("{line}");
+            }
+        }
+    }
+}
