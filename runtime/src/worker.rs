@@ -8,6 +8,9 @@ use std::pin::Pin;
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// One worker, as its main future sees it.
+///
+/// Keep it, or its listener, for as long as it should listen. An `async move` block that
+/// names `worker.shutdown` alone takes that field alone, and the listener is closed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Worker {

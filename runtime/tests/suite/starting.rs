@@ -2,7 +2,7 @@
 
 use crate::rig::{LOOPBACK, all, launch};
 use coo_llm_runtime::{
-    Backend, BackendChoice, Driver, DriverChoice, Options, StartError, Workers, start,
+    Backend, BackendChoice, Driver, DriverChoice, Options, StartError, Worker, Workers, start,
 };
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -11,6 +11,11 @@ fn refusal(options: &Options) -> StartError {
     start(options, |_worker| Box::pin(async {}))
         .map(Workers::join)
         .expect_err("refused")
+}
+
+/// Keeps the whole worker: a block would take `worker.shutdown` alone and drop the listener.
+async fn listen_until_shutdown(worker: Worker) {
+    worker.shutdown.wait().await;
 }
 
 #[test]
@@ -39,17 +44,11 @@ fn a_port_that_a_stranger_has_is_an_error() {
 fn a_second_instance_is_refused_unless_it_may_share() {
     for mut options in all() {
         options.workers = 2;
-        let first = launch(
-            &options,
-            |worker| async move { worker.shutdown.wait().await },
-        );
+        let first = launch(&options, listen_until_shutdown);
         options.listen = first.local_addr();
         assert!(matches!(refusal(&options), StartError::Bind { .. }));
         options.share_port = true;
-        let second = launch(
-            &options,
-            |worker| async move { worker.shutdown.wait().await },
-        );
+        let second = launch(&options, listen_until_shutdown);
         assert_eq!(second.local_addr(), first.local_addr());
         for workers in [first, second] {
             workers.shutdown();
