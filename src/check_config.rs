@@ -1,0 +1,31 @@
+//! `coo-llm check-config`: every problem of a configuration on stdout, their number on stderr.
+
+use crate::{config_file, exit, say};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Checks the file.
+pub(crate) fn run(file: Option<&Path>) -> ExitCode {
+    match config_file::load(file) {
+        Ok((source, config)) => {
+            say::answer(format_args!(
+                "{source}: ok; listen {}, providers {}, model aliases {}, clients {}",
+                config.server.listen,
+                config.providers.len(),
+                config.aliases.len(),
+                config.clients.len(),
+            ));
+            exit::FINE
+        }
+        Err(problems) => {
+            for line in problems.lines() {
+                say::answer(line);
+            }
+            match problems.list.len() {
+                1 => say::complain(format_args!("{}: 1 problem", problems.file)),
+                count => say::complain(format_args!("{}: {count} problems", problems.file)),
+            }
+            exit::usage()
+        }
+    }
+}

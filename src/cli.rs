@@ -1,0 +1,303 @@
+//! The command line. A wrong call gives one line that says what and how to go on.
+
+use crate::demo;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgMatches, value_parser};
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+/// Requests a second of the demo where none are named: enough to see curves move.
+const RATE_DEFAULT: &str = "50";
+
+/// More than one machine's loopback can carry.
+const RATE_MAX: i64 = 1_000_000;
+
+/// Subcommands of the schema that later versions have.
+const NOT_YET: [&str; 2] = ["plan", "export"];
+
+/// What was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Run the gateway.
+    Serve { config: Option<PathBuf> },
+    /// Run it on defaults, with load.
+    Demo(demo::Options),
+    /// Check a configuration.
+    CheckConfig { config: Option<PathBuf> },
+    /// Hash a password.
+    HashPassword,
+    /// Print a text: help or version.
+    Print(String),
+}
+
+/// Reads the arguments, the program's name first.
+///
+/// # Errors
+/// The line to show.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let first = args.get(1).and_then(|arg| arg.to_str()).unwrap_or_default();
+    if NOT_YET.contains(&first) {
+        return Err(format!(
+            "`{first}` is not in this version yet (see coo-llm --help)"
+        ));
+    }
+    match program().try_get_matches_from(&args) {
+        Ok(matches) => Ok(command(&matches)),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                Ok(Command::Print(error.to_string()))
+            }
+            _ => Err(explain(&error, first)),
+        },
+    }
+}
+
+fn program() -> clap::Command {
+    let config = || {
+        Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help(
+                "The configuration; default: ./coo-llm.yaml if present, else the built-in defaults",
+            )
+    };
+    let rate = Arg::new("rate")
+        .long("rate")
+        .value_name("N")
+        .default_value(RATE_DEFAULT)
+        .value_parser(value_parser!(u32).range(1..=RATE_MAX))
+        .help("Requests a second");
+    let seconds = Arg::new("for")
+        .long("for")
+        .value_name("SECONDS")
+        .value_parser(value_parser!(u64).range(1..))
+        .help("Stop after so many seconds; default: run until stopped");
+    let listen = Arg::new("listen")
+        .long("listen")
+        .value_name("ADDR")
+        .value_parser(loopback)
+        .help("A loopback address to listen on; default: 127.0.0.1:2906");
+    clap::Command::new("coo-llm")
+        .about("LLM gateway with a meter that can be trusted")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            clap::Command::new("serve")
+                .about("Run the gateway")
+                .arg(config()),
+        )
+        .subcommand(
+            clap::Command::new("demo")
+                .about("Run the gateway on built-in defaults under a live, simulated load")
+                .args([rate, seconds, listen]),
+        )
+        .subcommand(
+            clap::Command::new("check-config")
+                .about("Check a configuration and print every problem")
+                .arg(config()),
+        )
+        .subcommand(
+            clap::Command::new("hash-password")
+                .about("Read a password from stdin and print its argon2id hash"),
+        )
+        .after_help("Exit codes: 0 fine, 1 configuration or usage error, 2 could not start.")
+}
+
+/// The demo makes its own admin key, so it must not be open to the network.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() => Ok(address),
+        Ok(_) => Err("the demo listens on loopback addresses only".into()),
+        Err(_) => Err(format!(
+            "write an address such as {}",
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 2906))
+        )),
+    }
+}
+
+fn command(matches: &ArgMatches) -> Command {
+    let config = |matches: &ArgMatches| matches.get_one::<PathBuf>("config").cloned();
+    match matches.subcommand() {
+        Some(("serve", matches)) => Command::Serve {
+            config: config(matches),
+        },
+        Some(("check-config", matches)) => Command::CheckConfig {
+            config: config(matches),
+        },
+        Some(("demo", matches)) => Command::Demo(demo::Options {
+            rate: *matches.get_one("rate").expect("`rate` has a default"),
+            seconds: matches.get_one("for").copied(),
+            listen: matches.get_one("listen").copied(),
+        }),
+        Some(("hash-password", _)) => Command::HashPassword,
+        other => unreachable!("clap lets no other subcommand through: {other:?}"),
+    }
+}
+
+/// One line about a wrong call.
+fn explain(error: &clap::Error, first: &str) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        _ => None,
+    };
+    let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+    let value = text(ContextKind::InvalidValue).unwrap_or_default();
+    let what = match error.kind() {
+        ErrorKind::UnknownArgument => format!("unexpected argument '{argument}'"),
+        ErrorKind::InvalidSubcommand => {
+            let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
+            format!("there is no command '{name}'")
+        }
+        ErrorKind::MissingSubcommand => "no command is given".into(),
+        ErrorKind::InvalidValue if value.is_empty() => format!("'{argument}' needs a value"),
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
+            let why = std::error::Error::source(error).map(|why| format!(": {why}"));
+            format!(
+                "'{value}' does not fit '{argument}'{}",
+                why.unwrap_or_default()
+            )
+        }
+        ErrorKind::ArgumentConflict => format!("'{argument}' is given twice"),
+        // Whatever else clap finds: its own first line.
+        _ => {
+            let whole = error.to_string();
+            let line = whole.lines().next().unwrap_or_default();
+            line.strip_prefix("error: ").unwrap_or(line).to_owned()
+        }
+    };
+    let meant = text(ContextKind::SuggestedArg).or_else(|| text(ContextKind::SuggestedSubcommand));
+    let hint = meant
+        .map(|name| format!("; did you mean '{name}'?"))
+        .unwrap_or_default();
+    let is_command = program()
+        .get_subcommands()
+        .any(|command| command.get_name() == first);
+    let help = if is_command {
+        format!("coo-llm {first} --help")
+    } else {
+        "coo-llm --help".into()
+    };
+    // An argument may hold a line break; the answer is one line.
+    format!("{what}{hint} (see {help})").replace(|c: char| c.is_control(), " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(line: &str) -> Result<Command, String> {
+        parse(
+            std::iter::once("coo-llm")
+                .chain(line.split_whitespace())
+                .map(OsString::from),
+        )
+    }
+
+    #[test]
+    fn commands() {
+        let file = Some(PathBuf::from("x.yaml"));
+        assert_eq!(call("serve"), Ok(Command::Serve { config: None }));
+        assert_eq!(
+            call("serve --config x.yaml"),
+            Ok(Command::Serve {
+                config: file.clone()
+            })
+        );
+        assert_eq!(
+            call("check-config --config=x.yaml"),
+            Ok(Command::CheckConfig { config: file })
+        );
+        assert_eq!(call("hash-password"), Ok(Command::HashPassword));
+        let options = demo::Options {
+            rate: 50,
+            seconds: None,
+            listen: None,
+        };
+        assert_eq!(call("demo"), Ok(Command::Demo(options)));
+        let options = demo::Options {
+            rate: 9,
+            seconds: Some(3),
+            listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        };
+        assert_eq!(
+            call("demo --rate 9 --for 3 --listen 127.0.0.1:0"),
+            Ok(Command::Demo(options))
+        );
+    }
+
+    #[test]
+    fn help_and_version_are_answers() {
+        let print = |line: &str| match call(line) {
+            Ok(Command::Print(text)) => text,
+            other => unreachable!("{line}: {other:?}"),
+        };
+        assert_eq!(
+            print("--version").trim_end(),
+            format!("coo-llm {}", env!("CARGO_PKG_VERSION"))
+        );
+        let help = print("--help");
+        for command in ["serve", "demo", "check-config", "hash-password"] {
+            assert!(help.contains(command), "{help}");
+        }
+        assert!(!help.contains("plan") && !help.contains("export"), "{help}");
+        assert!(print("serve --help").contains("--config <FILE>"));
+    }
+
+    #[test]
+    fn a_wrong_call_gets_one_line() {
+        for (line, want) in [
+            ("", "no command is given (see coo-llm --help)"),
+            (
+                "serv",
+                "there is no command 'serv'; did you mean 'serve'? (see coo-llm --help)",
+            ),
+            (
+                "serve --confg x",
+                "unexpected argument '--confg'; did you mean '--config'? (see coo-llm serve --help)",
+            ),
+            (
+                "serve --config",
+                "'--config <FILE>' needs a value (see coo-llm serve --help)",
+            ),
+            (
+                "serve x",
+                "unexpected argument 'x' (see coo-llm serve --help)",
+            ),
+            (
+                "serve --config a --config b",
+                "'--config <FILE>' is given twice (see coo-llm serve --help)",
+            ),
+            (
+                "--prot 1",
+                "unexpected argument '--prot' (see coo-llm --help)",
+            ),
+            (
+                "demo --rate 0",
+                "'0' does not fit '--rate <N>': 0 is not in 1..=1000000 (see coo-llm demo --help)",
+            ),
+            (
+                "demo --for x",
+                "'x' does not fit '--for <SECONDS>': invalid digit found in string (see coo-llm demo --help)",
+            ),
+            (
+                "demo --listen 0.0.0.0:1",
+                "'0.0.0.0:1' does not fit '--listen <ADDR>': the demo listens on loopback addresses only (see coo-llm demo --help)",
+            ),
+            (
+                "plan --json",
+                "`plan` is not in this version yet (see coo-llm --help)",
+            ),
+            (
+                "export",
+                "`export` is not in this version yet (see coo-llm --help)",
+            ),
+        ] {
+            assert_eq!(call(line), Err(want.into()), "{line}");
+        }
+    }
+}

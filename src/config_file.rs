@@ -1,0 +1,40 @@
+//! Finds the configuration: the file that was named, `./coo-llm.yaml`, or the built-in defaults.
+
+use crate::{exit, say};
+use coo_llm_config::{Config, Problems};
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The file that is read where none is named.
+const DEFAULT_FILE: &str = "coo-llm.yaml";
+
+/// Reads the configuration; with it comes the name of its source, for people.
+///
+/// # Errors
+/// What is wrong with the file. Only a missing default file means the built-in defaults;
+/// one that is there and cannot be read is a problem.
+pub(crate) fn load(named: Option<&Path>) -> Result<(String, Config), Problems> {
+    let path = named.unwrap_or(Path::new(DEFAULT_FILE));
+    let is_missing =
+        || matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound);
+    if named.is_none() && is_missing() {
+        return Ok(("built-in defaults".into(), Config::builtin()));
+    }
+    let config = coo_llm_config::load(path)?;
+    Ok((path.display().to_string(), config))
+}
+
+/// Says in one line what is wrong and where to see the rest.
+pub(crate) fn refuse(problems: &Problems) -> ExitCode {
+    let mut lines = problems.lines();
+    let first = lines.next().unwrap_or_default();
+    match lines.count() {
+        0 => say::complain(first),
+        more => say::complain(format_args!(
+            "{first} (and {more} more; see coo-llm check-config --config {})",
+            problems.file
+        )),
+    }
+    exit::usage()
+}
