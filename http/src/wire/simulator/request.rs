@@ -22,8 +22,9 @@ pub enum SimEndpoint {
 pub struct SimRequest<'a> {
     pub(super) endpoint: SimEndpoint,
     pub(super) envelope: Envelope<'a>,
-    /// A quarter of the body's bytes, rounded up: an estimate for English text, and
-    /// stated so; every count that follows from it is exact.
+    /// A quarter of the bytes of `messages`, `prompt` and `input` as they are written in
+    /// JSON, rounded up, and at least 1: an estimate for English text, and stated so;
+    /// every count that follows from it is exact.
     pub(super) prompt_tokens: u64,
     /// `max_completion_tokens`, else `max_tokens`.
     pub(super) completion_tokens_max: Option<u64>,
@@ -44,10 +45,16 @@ impl<'a> SimRequest<'a> {
         let wire = serde_json::from_slice::<Lenient<RequestWire<'_>>>(body)
             .map(|parsed| parsed.value)
             .unwrap_or_default();
+        let prompt = [wire.messages, wire.prompt, wire.input];
+        let prompt_bytes: usize = prompt
+            .iter()
+            .filter_map(|raw| raw.text())
+            .map(str::len)
+            .sum();
         Ok(Self {
             endpoint,
             envelope,
-            prompt_tokens: (body.len() as u64).div_ceil(4),
+            prompt_tokens: (prompt_bytes as u64).div_ceil(4).max(1),
             completion_tokens_max: number(wire.max_completion_tokens)
                 .or_else(|| number(wire.max_tokens)),
             inputs: wire.input.text().map_or(0, inputs),
@@ -64,6 +71,10 @@ struct RequestWire<'a> {
     max_tokens: Raw<'a>,
     #[serde(borrow)]
     max_completion_tokens: Raw<'a>,
+    #[serde(borrow)]
+    messages: Raw<'a>,
+    #[serde(borrow)]
+    prompt: Raw<'a>,
     #[serde(borrow)]
     input: Raw<'a>,
     #[serde(borrow)]
