@@ -4,12 +4,18 @@ use crate::client::AllowedProviders;
 use crate::config::Config;
 use crate::reader::{Reader, nearest};
 use crate::secret::Secret;
-use crate::server::MetricsAuth;
+use crate::server::{Driver, MetricsAuth, Runtime};
 use std::collections::HashMap;
 
 /// Reports every contradiction between the parts of `config`.
 pub(crate) fn check(config: &Config, reader: &Reader<'_>) {
     listeners(config, reader);
+    if config.server.runtime == Runtime::Tokio && config.server.driver == Driver::IoUring {
+        reader.complain(
+            "server.driver",
+            "the tokio runtime waits with epoll only; write auto or epoll, or choose another runtime",
+        );
+    }
     let ids = config.providers.iter().map(|provider| provider.id.as_str());
     unique("llm_providers", "id", ids, reader);
     unique(

@@ -223,6 +223,10 @@ impl Provider {
                 .map(|field| field.section(Simulator::read))
                 .unwrap_or_default(),
         };
+        let is_https = |url: &String| url.starts_with("https://");
+        if provider.ca_file.is_some() && !provider.base_url.as_ref().is_none_or(is_https) {
+            s.complain("ca_file", "is only for an https:// URL; remove it");
+        }
         provider.check_models(s);
         provider
     }

@@ -141,9 +141,10 @@ impl<'a> Field<'a> {
     /// what may be a secret in the wrong place.
     fn shown(&self) -> String {
         match &self.node.value {
-            Value::Scalar(raw) if raw.is_empty() => "an empty text".into(),
             Value::Scalar(raw)
-                if raw.len() <= 32 && !raw.contains("sk-") && !raw.contains(['@', '$']) =>
+                if (1..=32).contains(&raw.len())
+                    && !raw.contains("sk-")
+                    && !raw.contains(['@', '$']) =>
             {
                 format!("`{}`", raw.escape_debug())
             }

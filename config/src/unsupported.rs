@@ -21,8 +21,7 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     refuse(server.runtime == Runtime::Glommio, "server.runtime", "the glommio runtime is", "write auto, monoio or tokio");
     refuse(given("server.tls"), "server.tls", "TLS of the listeners is", "remove `server.tls`");
     refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
-    refuse(server.webui.enabled && server.webui.admin_password_hash.is_some(), "server.webui.admin_password_hash", "the web UI is", "remove it, or write `enabled: false`");
-    refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
+    refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");
     refuse(metrics.native_histograms && given("metrics.native_histograms"), "metrics.native_histograms", "native histograms are", "write false");
     refuse(given("storage.history"), "storage.history", "history is", "remove `storage.history`");
     refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");

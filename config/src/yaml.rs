@@ -5,6 +5,7 @@
 
 use crate::problem::{Place, Problem};
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span, StrInput};
+use std::collections::HashMap;
 
 /// How deep mappings and lists may nest; the schema needs 5. Bounds the recursion here.
 const DEPTH_MAX: usize = 32;
@@ -172,7 +173,8 @@ impl<'t> Tree<'t> {
     }
 
     fn map(&mut self, path: &str, depth: usize) -> Result1<Value> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries = Vec::new();
+        let mut lines: HashMap<String, usize> = HashMap::new();
         loop {
             let (event, span) = self.next()?;
             let key = match event {
@@ -182,8 +184,7 @@ impl<'t> Tree<'t> {
             };
             let key_place = place(&span.start);
             let path = key_path(path, &key);
-            if let Some(first) = entries.iter().find(|entry| entry.key == key) {
-                let line = first.key_place.line;
+            if let Some(line) = lines.insert(key.clone(), key_place.line) {
                 let message =
                     format!("the key is already given in line {line}; remove one of the two");
                 self.duplicates.push(Problem {

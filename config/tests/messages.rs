@@ -92,8 +92,9 @@ const CASES: &[(&str, &[&str])] = &[
     ("server: { tls: { cert: a, key: b } }\n", &["config:4:16: server.tls: TLS of the listeners is not built in this version yet; remove `server.tls`"]),
     ("server: { cors: { enabled: true } }\n", &["config:4:28: server.cors.enabled: CORS is not built in this version yet; write false"]),
     ("server: { cors: { enabled: false }, webui: { enabled: false, admin_password_hash: $argon2id$v=19$x } }\n", &[]),
-    ("server: { webui: { admin_password_hash: hunter2 } }\n", &["config:4:41: server.webui.admin_password_hash: is not an argon2id hash; make one with `coo-llm hash-password`", "config:4:41: server.webui.admin_password_hash: the web UI is not built in this version yet; remove it, or write `enabled: false`"]),
-    ("server: { webui: { enabled: true } }\n", &["config:4:29: server.webui.enabled: the web UI is not built in this version yet; write false"]),
+    ("server: { webui: { admin_password_hash: hunter2 } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`", "config:4:41: server.webui.admin_password_hash: is not an argon2id hash; make one with `coo-llm hash-password`"]),
+    ("server: { webui: { admin_id: me } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`"]),
+    ("server: { runtime: tokio, driver: io_uring }\n", &["config:4:35: server.driver: the tokio runtime waits with epoll only; write auto or epoll, or choose another runtime"]),
     ("metrics: { native_histograms: true }\n", &["config:4:31: metrics.native_histograms: native histograms are not built in this version yet; write false"]),
     ("storage:\n  history: { type: sqlite }\n", &["config:5:12: storage.history: history is not built in this version yet; remove `storage.history`"]),
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`"]),
@@ -148,7 +149,9 @@ const PROVIDERS: &[(&str, &[&str])] = &[
     ]),
     ("type: simulator, models: [{ id: m }, { id: m }]", &["config:2:57: llm_providers[0].models[1].id: the model is listed twice; remove one of the two"]),
     ("type: simulator, model: x, models: [{ id: m }]", &["config:2:38: llm_providers[0].model: the default model is not in `models`; add it there"]),
-    ("type: simulator, ca_file: \"\"", &["config:2:40: llm_providers[0].ca_file: an empty text is empty"]),
+    ("type: custom, base_url: \"http://x\", ca_file: x.pem", &["config:2:59: llm_providers[0].ca_file: is only for an https:// URL; remove it"]),
+    ("type: custom, base_url: \"https://x\", ca_file: x.pem", &[]),
+    ("type: openai, api_keys: [k], ca_file: \"\"", &["config:2:52: llm_providers[0].ca_file: the value is empty"]),
 ];
 
 #[test]
