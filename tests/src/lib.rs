@@ -29,4 +29,5 @@ pub mod oracle;
 pub mod patience;
 pub mod prometheus;
 pub mod python;
+pub mod rig;
 pub mod upstream;

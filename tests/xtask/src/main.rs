@@ -1,1 +1,32 @@
-fn main() {}
+//! `cargo xtask test`: the one command that installs what the tests need and runs all of them.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its user"
+)]
+
+mod install;
+mod step;
+mod tally;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask test [STEP...]";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match args.split_first() {
+        Some((command, steps)) if command == "test" => step::run_steps(steps),
+        _ => {
+            let names = step::names().join(", ");
+            Err(format!("{USAGE}\nsteps: {names}"))
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The steps of `cargo xtask test`, each one command that anyone could type.
+
+use crate::install;
+use crate::tally::Tally;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// A step: its name on the command line and what it does.
+type Step = (&'static str, fn() -> Result<Tally, String>);
+
+/// In order; the cheap ones first.
+const STEPS: [Step; 8] = [
+    ("install", || install::run().map(|()| Tally::default())),
+    ("fmt", || run(cargo("fmt --all --check"))),
+    ("clippy", clippy),
+    ("doc", doc),
+    ("edges", || {
+        run(cargo("test --locked -p coo-llm-tests --test crate_edges"))
+    }),
+    ("unit", unit),
+    ("loom", loom),
+    ("integration", integration),
+];
+
+/// The names of the steps, in order.
+pub(crate) fn names() -> Vec<&'static str> {
+    STEPS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Runs the named steps, or all; goes on after a failure so that one run shows all of them.
+///
+/// # Errors
+/// A name that is no step, or the names of the steps that failed.
+pub(crate) fn run_steps(wanted: &[String]) -> Result<(), String> {
+    if let Some(name) = wanted.iter().find(|name| !names().contains(&name.as_str())) {
+        return Err(format!(
+            "no step {name:?}; there are: {}",
+            names().join(", ")
+        ));
+    }
+    let chosen = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
+    let (mut lines, mut failed, mut total) = (Vec::new(), Vec::new(), Tally::default());
+    let begin = Instant::now();
+    for (name, step) in STEPS.iter().filter(|(name, _)| chosen(name)) {
+        println!("\n=== {name} ===");
+        let start = Instant::now();
+        let outcome = step();
+        let secs = start.elapsed().as_secs_f64();
+        let said = match outcome {
+            Ok(tally) => {
+                total.add(tally);
+                if tally.any() {
+                    format!("ok      {tally}")
+                } else {
+                    "ok".to_owned()
+                }
+            }
+            Err(why) => {
+                println!("xtask: {name}: {why}");
+                failed.push(*name);
+                format!("FAILED  {why}")
+            }
+        };
+        lines.push(format!("{name:<12} {secs:>7.1} s  {said}"));
+    }
+    println!("\n=== steps ===");
+    for line in lines {
+        println!("{line}");
+    }
+    let secs = begin.elapsed().as_secs_f64();
+    println!(
+        "{:<12} {secs:>7.1} s  {total}, {} steps failed",
+        "all",
+        failed.len()
+    );
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(format!("failed: {}", failed.join(", ")))
+}
+
+fn clippy() -> Result<Tally, String> {
+    run(cargo(
+        "clippy --workspace --all-targets --locked -- -D warnings",
+    ))
+}
+
+fn doc() -> Result<Tally, String> {
+    let mut command = cargo("doc --locked --no-deps --workspace");
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    run(command)
+}
+
+/// Unit, property and doc tests of everything but the end-to-end crate.
+fn unit() -> Result<Tally, String> {
+    run(cargo(
+        "test --locked --workspace --exclude coo-llm-tests --no-fail-fast",
+    ))
+}
+
+/// The models of core's lock-free parts. `--cfg loom` changes every crate: a target folder of its own.
+fn loom() -> Result<Tally, String> {
+    let mut command = cargo("test --locked -p coo-llm-core --lib --release loom");
+    command.env("RUSTFLAGS", "--cfg loom");
+    command.env("CARGO_TARGET_DIR", target().join("loom"));
+    let tally = run(command)?;
+    if tally.passed == 0 {
+        return Err("no loom model ran".to_owned());
+    }
+    Ok(tally)
+}
+
+/// End-to-end tests with the gateway of a dev build: the same build that `unit` made.
+fn integration() -> Result<Tally, String> {
+    run(cargo("build --locked -p coo-llm --bin coo-llm"))?;
+    let mut command = cargo("test --locked -p coo-llm-tests --no-fail-fast");
+    command.env("COO_LLM_BIN", target().join("debug/coo-llm"));
+    run(command)
+}
+
+/// The target folder: what `CARGO_TARGET_DIR` says, or the workspace's own.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// The root of the workspace.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}
+
+fn cargo(arguments: &str) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(arguments.split(' ')).current_dir(root());
+    command
+}
+
+/// Runs a command, shows its output as it comes, and adds up the closing lines of its tests.
+fn run(mut command: Command) -> Result<Tally, String> {
+    println!("$ {}", shown(&command));
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cargo does not run: {error}"))?;
+    let mut tally = Tally::default();
+    if let Some(output) = child.stdout.take() {
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line.map_err(|error| format!("its output broke off: {error}"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            tally.read(&line);
+        }
+    }
+    let status = child
+        .wait()
+        .map_err(|error| format!("cannot wait: {error}"))?;
+    match (status.success(), tally.any()) {
+        (true, _) => Ok(tally),
+        (false, true) => Err(format!("{tally}, {status}")),
+        (false, false) => Err(status.to_string()),
+    }
+}
+
+/// The command as one would type it.
+fn shown(command: &Command) -> String {
+    let mut words: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)))
+        .map(|(name, value)| format!("{name}='{value}'"))
+        .collect();
+    words.push("cargo".to_owned());
+    words.extend(
+        command
+            .get_args()
+            .map(|word| word.to_string_lossy().into_owned()),
+    );
+    words.join(" ")
+}
