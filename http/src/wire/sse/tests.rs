@@ -325,7 +325,10 @@ fn whole_events_are_not_copied() {
 
 #[test]
 fn an_event_above_the_bound_passes_unread() {
-    let big = format!("data: {{\"x\":\"{}\"}}\n\n", "y".repeat(2 * EVENT_BYTES_MAX));
+    let big = format!(
+        "data: {{\"x\":\"{}\"}}\n\n",
+        "y".repeat(2 * EVENT_BYTES_MAX)
+    );
     let sent = format!("data: {{}}\n\n{big}{OPENAI}");
     let (whole, facts) = run(SseMode::HideUsage, [sent.as_bytes()]);
     let (shown, _) = run(SseMode::HideUsage, [OPENAI.as_bytes()]);
