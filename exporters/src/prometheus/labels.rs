@@ -1,0 +1,107 @@
+//! Label sets: rendered once, kept by dense id, walked in the order of their values.
+
+use std::cmp::Ordering;
+
+/// What ends a label set and separates it from the value.
+const END: &[u8] = b"} ";
+
+/// Appends `name="value"`, escaped as both text formats want it.
+pub(super) fn push_label(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"=\"");
+    push_escaped(out, value, true);
+    out.push(b'"');
+}
+
+/// Appends text with `\` and line feeds escaped, and quotes where they end it.
+pub(super) fn push_escaped(out: &mut Vec<u8>, text: &str, quoted: bool) {
+    for &byte in text.as_bytes() {
+        match byte {
+            b'\\' => out.extend_from_slice(br"\\"),
+            b'\n' => out.extend_from_slice(br"\n"),
+            b'"' if quoted => out.extend_from_slice(br#"\""#),
+            _ => out.push(byte),
+        }
+    }
+}
+
+/// The label sets of one kind of series.
+#[derive(Debug)]
+pub(super) struct Labels<Id> {
+    /// All sets, each `a="b",c="d"} `.
+    bytes: Vec<u8>,
+    /// By dense id: where a set begins, and where it ends.
+    sets: Vec<(Id, usize, usize)>,
+    /// Places in `sets`, in the order of the label values.
+    order: Vec<u32>,
+}
+
+impl<Id: Copy> Labels<Id> {
+    pub(super) const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            sets: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.sets.len()
+    }
+
+    pub(super) fn push(&mut self, id: Id, pairs: &[(&str, &str)]) {
+        let from = self.bytes.len();
+        for (at, (name, value)) in pairs.iter().enumerate() {
+            if at > 0 {
+                self.bytes.push(b',');
+            }
+            push_label(&mut self.bytes, name, value);
+        }
+        self.bytes.extend_from_slice(END);
+        self.order.push(self.sets.len() as u32);
+        self.sets.push((id, from, self.bytes.len()));
+    }
+
+    /// Puts the sets in order. New ones stand at the end of a list that is sorted, which
+    /// the standard library's sort turns into a merge.
+    pub(super) fn sort_by(&mut self, compare: impl Fn(Id, Id) -> Ordering) {
+        let sets = &self.sets;
+        self.order
+            .sort_by(|a, b| compare(sets[*a as usize].0, sets[*b as usize].0));
+    }
+
+    /// The sets in the order of their values.
+    pub(super) fn sorted(&self) -> impl Iterator<Item = (Id, Set<'_>)> {
+        self.order.iter().map(|at| {
+            let (id, from, to) = self.sets[*at as usize];
+            (id, Set(&self.bytes[from..to]))
+        })
+    }
+}
+
+/// A rendered label set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Set<'a>(&'a [u8]);
+
+impl<'a> Set<'a> {
+    /// `a="b"} `: all that stands between `{` and the value.
+    pub(super) const fn closed(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// `a="b"`: to be followed by a [`more`].
+    pub(super) fn open(self) -> &'a [u8] {
+        &self.0[..self.0.len() - END.len()]
+    }
+}
+
+/// `,name="value"} `: a last label after an open set.
+pub(super) fn more(pairs: &[(&str, &str)]) -> Box<[u8]> {
+    let mut out = Vec::new();
+    for (name, value) in pairs {
+        out.push(b',');
+        push_label(&mut out, name, value);
+    }
+    out.extend_from_slice(END);
+    out.into()
+}
