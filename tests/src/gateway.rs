@@ -8,12 +8,13 @@ pub use config::{ADMIN_KEY, ClientKey, Config, Pricing, Provider};
 
 use crate::client::{Client, Reply};
 use crate::exposition::Exposition;
-use crate::patience::poll;
+use crate::patience::{PATIENCE, POLL, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// How often a start is tried with other ports when one was taken in between.
@@ -33,6 +34,32 @@ pub fn free_port() -> u16 {
         .local_addr()
         .expect("a bound socket has an address");
     addr.port()
+}
+
+/// Runs the executable in a folder until it ends by itself.
+///
+/// # Panics
+/// If it goes on; it is killed then.
+#[must_use]
+pub fn run(arguments: &[&str], folder: &Path) -> Output {
+    let mut child = Command::new(binary())
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the gateway's executable runs");
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("our own child").is_none() {
+        if Instant::now() > deadline {
+            drop(child.kill());
+            let output = child.wait_with_output();
+            unreachable!("{arguments:?} does not end: {output:?}");
+        }
+        std::thread::sleep(POLL);
+    }
+    child.wait_with_output().expect("our own child")
 }
 
 /// A running gateway; dropping it kills it.
@@ -194,10 +221,19 @@ impl Gateway {
         String::from_utf8_lossy(&bytes.expect("the launcher made the file")).into_owned()
     }
 
-    /// Sends SIGTERM.
+    /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGINT, as Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let sent = kill_process(pid.expect("a child's pid is positive"), Signal::TERM);
+        let sent = kill_process(pid.expect("a child's pid is positive"), signal);
         sent.expect("our own child takes signals");
     }
 

@@ -137,8 +137,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The YAML text.
-    pub(super) fn yaml(&self, port: u16, admin_port: u16) -> String {
+    /// The YAML text, for these ports of loopback.
+    ///
+    /// # Panics
+    /// Never: writing to a `String` does not fail.
+    #[must_use]
+    pub fn yaml(&self, port: u16, admin_port: u16) -> String {
         let mut out = String::new();
         self.write(&mut out, port, admin_port)
             .expect("writing to a String cannot fail");
