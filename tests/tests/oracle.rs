@@ -251,11 +251,11 @@ fn seen(plan: &Plan, reply: &Reply) -> Option<Value> {
     let events = reply.events();
     assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
     let json = |event: &String| serde_json::from_str::<Value>(event).ok();
-    let usages = events
+    let mut usages = events
         .iter()
         .filter_map(json)
         .map(|event| event["usage"].clone());
-    usages.filter(Value::is_object).next_back()
+    usages.rfind(Value::is_object)
 }
 
 /// What a `usage` object says, taken apart as the ledger does it.
