@@ -14,14 +14,13 @@ const DONE: &str = "coo-llm-requirements.txt";
 
 /// The folder of the environment.
 fn folder() -> PathBuf {
-    // The target folder's `tmp` of this crate; cargo makes it for tests only, so find it by hand.
-    let exe = std::env::current_exe().expect("this test runs from a file");
-    let target = exe
+    let test = std::env::current_exe().expect("this test runs from a file");
+    // <target>/<profile>/deps/<test>
+    let target = test
         .ancestors()
-        .find(|dir| dir.join("CACHEDIR.TAG").is_file());
-    target
-        .expect("cargo marks its target folder")
-        .join("python")
+        .nth(3)
+        .expect("cargo puts tests into its target folder");
+    target.join("python")
 }
 
 /// The interpreter of the environment.

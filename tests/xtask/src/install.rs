@@ -3,11 +3,12 @@
 use std::process::{Command, Stdio};
 
 /// (a program that shows that it is there, the Debian package that brings it).
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("curl", "curl"),
+    ("valgrind", "valgrind"),
 ];
 
 /// Debian keeps venv in a package of its own, where `ensurepip` is the part that is missing.
