@@ -1,11 +1,12 @@
 //! Accepting, spreading and stopping.
 
-use crate::rig::{HANG, all, launch};
-use coo_llm_runtime::{spawn, tasks_ended};
+use crate::rig::{HANG, all, launch, run};
+use coo_llm_runtime::{sleep, spawn, tasks_ended, timeout};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 
@@ -85,7 +86,14 @@ fn a_drain_serves_the_queue_and_refuses_the_next() {
                 }
                 let again = worker.listener.next(&worker.shutdown).await;
                 assert!(again.is_none());
+                let addr = worker.listener.local_addr();
                 drop(worker.listener);
+                // Blocks the worker on purpose: closed means now, not at the next turn.
+                let late = TcpStream::connect(addr).map_err(|error| error.kind());
+                assert!(
+                    matches!(late, Err(ErrorKind::ConnectionRefused)),
+                    "{late:?}"
+                );
                 closed.send(()).expect("the test waits");
                 tasks_ended().await;
                 ended.send(()).expect("the test waits");
@@ -98,11 +106,6 @@ fn a_drain_serves_the_queue_and_refuses_the_next() {
         workers.shutdown();
         go.send(()).expect("the worker waits");
         is_closed.recv_timeout(HANG).expect("drained");
-        let late = TcpStream::connect(addr).map_err(|error| error.kind());
-        assert!(
-            matches!(late, Err(ErrorKind::ConnectionRefused)),
-            "{late:?}"
-        );
         for client in &mut clients {
             assert!(has_ended.try_recv().is_err(), "tasks are still there");
             client.write_all(&[7]).expect("written");
@@ -110,6 +113,27 @@ fn a_drain_serves_the_queue_and_refuses_the_next() {
         }
         has_ended.recv_timeout(HANG).expect("all tasks have ended");
         assert_eq!(workers.join(), []);
+    }
+}
+
+/// A connection that comes between the last poll of an accept and its drop. An accept
+/// that the kernel completes by itself would have taken it, and lost it.
+#[test]
+fn an_accept_that_is_given_up_as_a_connection_comes_loses_nothing() {
+    for options in all() {
+        run(&options, |worker| async move {
+            for _again in 0..10 {
+                let mut next = Box::pin(worker.listener.next(&worker.shutdown));
+                let waited = timeout(Duration::from_millis(2), next.as_mut()).await;
+                assert!(waited.is_err(), "nobody has come yet");
+                let client = TcpStream::connect(worker.listener.local_addr()).expect("queued");
+                drop(next);
+                sleep(Duration::from_millis(2)).await;
+                let next = worker.listener.next(&worker.shutdown).await;
+                let (_stream, peer) = next.expect("not shut down").expect("a connection");
+                assert_eq!(peer, client.local_addr().expect("an address"));
+            }
+        });
     }
 }
 
