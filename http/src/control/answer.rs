@@ -1,0 +1,86 @@
+//! Answers: JSON, and the two shapes of errors.
+//!
+//! Admin errors are `{"error":{"message","type"}}`; outside of it they are OpenAI's.
+
+use super::gate::is_admin;
+use crate::wire::openai_error::ErrorKind;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Method, StatusCode};
+use serde::Serialize;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// A value as JSON.
+pub(super) fn value(value: &impl Serialize) -> Response {
+    let body = serde_json::to_vec(value).expect("answers have string keys and no failing parts");
+    json(StatusCode::OK, body)
+}
+
+/// An error of the admin API.
+pub(super) fn admin_error(status: StatusCode, kind: &'static str, message: &str) -> Response {
+    let error = serde_json::json!({"error": {"message": message, "type": kind}});
+    json(status, error.to_string())
+}
+
+/// An error in OpenAI's shape.
+fn openai_error(kind: ErrorKind, message: &str) -> Response {
+    let status = StatusCode::from_u16(kind.status()).expect("kinds have valid statuses");
+    json(status, kind.body_with(message, None))
+}
+
+/// 401 for want of the admin key.
+pub(super) fn unauthorized(admin: bool) -> Response {
+    const MESSAGE: &str =
+        "The admin key is missing or wrong: send it as 'Authorization: Bearer KEY'.";
+    let mut response = if admin {
+        admin_error(StatusCode::UNAUTHORIZED, "authentication_error", MESSAGE)
+    } else {
+        openai_error(ErrorKind::ApiKeyInvalid, MESSAGE)
+    };
+    let challenge = HeaderValue::from_static("Bearer");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    response
+}
+
+pub(super) fn not_found(method: &Method, path: &str) -> Response {
+    let message = format!("Not found: {method} {path}");
+    if is_admin(path) {
+        admin_error(StatusCode::NOT_FOUND, "not_found", &message)
+    } else {
+        openai_error(ErrorKind::UnknownEndpoint, &message)
+    }
+}
+
+/// 405; axum adds `Allow`.
+pub(super) fn method_not_allowed(method: &Method, path: &str) -> Response {
+    let message = format!("{path} does not support {method}");
+    if is_admin(path) {
+        admin_error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            &message,
+        )
+    } else {
+        openai_error(ErrorKind::MethodNotAllowed, &message)
+    }
+}
+
+/// 503: the control plane cannot take the request.
+pub(super) fn unavailable(message: &str) -> http::Response<Bytes> {
+    let mut response = http::Response::new(ErrorKind::Unavailable.body_with(message, None));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}

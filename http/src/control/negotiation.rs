@@ -1,0 +1,210 @@
+//! Content negotiation: which format and which encoding a scraper wants (RFC 9110, 12).
+
+use coo_llm_exporters::prometheus::Format;
+use http::HeaderMap;
+use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
+
+/// One element of a list header: its value, its parameters, its weight in thousandths.
+#[derive(Debug)]
+struct Wish<'a> {
+    value: &'a str,
+    parameters: Vec<(&'a str, &'a str)>,
+    weight: u16,
+}
+
+/// The elements of all headers of a name. An element that is not understood is no wish.
+fn wishes(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Wish<'_>> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(wish)
+}
+
+fn wish(element: &str) -> Option<Wish<'_>> {
+    let mut pieces = element.split(';').map(str::trim);
+    let value = pieces.next().filter(|value| !value.is_empty())?;
+    let mut wish = Wish {
+        value,
+        parameters: Vec::new(),
+        weight: 1000,
+    };
+    for piece in pieces.filter(|piece| !piece.is_empty()) {
+        let (name, value) = piece.split_once('=')?;
+        let (name, value) = (name.trim(), value.trim().trim_matches('"'));
+        if name.eq_ignore_ascii_case("q") {
+            wish.weight = weight(value)?;
+        } else {
+            wish.parameters.push((name, value));
+        }
+    }
+    Some(wish)
+}
+
+/// A weight: 0 to 1 with at most three decimals.
+fn weight(text: &str) -> Option<u16> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let digits = decimals.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits || decimals.len() > 3 {
+        return None;
+    }
+    let thousandths: u16 = format!("{decimals:0<3}").parse().ok()?;
+    match whole {
+        "0" => Some(thousandths),
+        "1" if thousandths == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+impl Wish<'_> {
+    /// The format that it asks for, and how narrowly: type, subtype, version.
+    fn format(&self) -> Option<(Format, u8)> {
+        let version = |ours: &str| {
+            let asked = self
+                .parameters
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case("version"));
+            match asked {
+                None => Some(2),
+                Some((_, asked)) if *asked == ours => Some(3),
+                Some(_) => None,
+            }
+        };
+        match self.value.to_ascii_lowercase().as_str() {
+            "application/openmetrics-text" => Some((Format::OpenMetrics, version("1.0.0")?)),
+            "text/plain" => Some((Format::Text, version("0.0.4")?)),
+            "application/*" => Some((Format::OpenMetrics, 1)),
+            "text/*" => Some((Format::Text, 1)),
+            "*/*" => Some((Format::Text, 0)),
+            _ => None,
+        }
+    }
+}
+
+/// The format to answer in: that of the highest weight, the first of equals. Text 0.0.4
+/// where nothing we have is asked for, as is the practice of Prometheus clients.
+pub(super) fn format(headers: &HeaderMap) -> Format {
+    // For each format the narrowest wish holds, so that `text/plain;q=0, */*` is no text.
+    let mut held: [Option<(u8, u16, usize)>; 2] = [None; 2];
+    for (at, wish) in wishes(headers, ACCEPT).enumerate() {
+        let Some((format, narrow)) = wish.format() else {
+            continue;
+        };
+        let held = &mut held[format as usize];
+        if held.is_none_or(|(than, ..)| narrow > than) {
+            *held = Some((narrow, wish.weight, at));
+        }
+    }
+    let weighed = |format: Format| {
+        let (_, weight, at) = held[format as usize]?;
+        (weight > 0).then_some((weight, std::cmp::Reverse(at)))
+    };
+    if weighed(Format::OpenMetrics) > weighed(Format::Text) {
+        Format::OpenMetrics
+    } else {
+        Format::Text
+    }
+}
+
+/// Whether the answer may be gzip.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let mut any = false;
+    for wish in wishes(headers, ACCEPT_ENCODING) {
+        match wish.value.to_ascii_lowercase().as_str() {
+            "gzip" | "x-gzip" => return wish.weight > 0,
+            "*" => any = wish.weight > 0,
+            _ => {}
+        }
+    }
+    any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Format::{OpenMetrics, Text};
+
+    fn headers(name: HeaderName, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().expect("a header value"));
+        headers
+    }
+
+    #[test]
+    fn formats_are_negotiated() {
+        // What Prometheus 2.42 and 3 send, a browser, curl, and corners of the grammar.
+        let table = [
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3",
+                OpenMetrics,
+            ),
+            (
+                "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5",
+                Text,
+            ),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                Text,
+            ),
+            ("*/*", Text),
+            ("", Text),
+            ("application/json", Text),
+            ("application/openmetrics-text", OpenMetrics),
+            (
+                "APPLICATION/OpenMetrics-Text; VERSION=\"1.0.0\"",
+                OpenMetrics,
+            ),
+            ("application/openmetrics-text;version=0.0.1", Text),
+            ("application/openmetrics-text;q=0", Text),
+            (
+                "text/plain;q=0, application/openmetrics-text;q=0.001",
+                OpenMetrics,
+            ),
+            (
+                "text/plain;q=0, */*, application/openmetrics-text;q=0.2",
+                OpenMetrics,
+            ),
+            ("application/openmetrics-text, text/plain", OpenMetrics),
+            ("text/plain, application/openmetrics-text", Text),
+            ("application/openmetrics-text;q=2", Text),
+            ("application/openmetrics-text;q=0.0001", Text),
+            ("application/openmetrics-text;;q=1.000", OpenMetrics),
+            ("application/*;q=0.2, text/*;q=0.1", OpenMetrics),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,text/plain;version=0.0.4;q=0.5",
+                Text,
+            ),
+        ];
+        for (accept, want) in table {
+            assert_eq!(format(&headers(ACCEPT, accept)), want, "{accept}");
+        }
+        assert_eq!(format(&HeaderMap::new()), Text);
+    }
+
+    #[test]
+    fn gzip_is_given_where_it_is_asked_for() {
+        let table = [
+            ("gzip", true),
+            ("GZIP;q=0.5, deflate", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000, *", false),
+            ("*", true),
+            ("*;q=0", false),
+            ("identity, br", false),
+            ("", false),
+        ];
+        for (accept, want) in table {
+            assert_eq!(
+                takes_gzip(&headers(ACCEPT_ENCODING, accept)),
+                want,
+                "{accept}"
+            );
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,108 @@
+//! The metrics endpoint.
+
+use super::{Metrics, Shared, answer, lock, negotiation};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use coo_llm_core::Micros;
+use coo_llm_core::catalog::Family;
+use coo_llm_exporters::prometheus::{Extra, Format, Renderer, process};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue};
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What is kept from scrape to scrape.
+pub(super) struct Scraper {
+    renderer: Renderer,
+    build: Extra,
+    /// The last page: its memory is used again once its reader is done.
+    page: Bytes,
+    last: Option<Micros>,
+}
+
+impl Scraper {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        let facts: Vec<_> = metrics
+            .build
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        Self {
+            renderer: Renderer::new(metrics.namespace.clone()),
+            build: Extra::build_info(&facts),
+            page: Bytes::new(),
+            last: None,
+        }
+    }
+
+    fn page(&mut self, shared: &Shared, format: Format) -> Bytes {
+        let began = Instant::now();
+        let mut extras = (shared.extras)();
+        extras.extend(process::families());
+        extras.push(self.build.clone());
+        extras.push(Extra::scrape_duration(self.last));
+        let last = std::mem::take(&mut self.page);
+        let mut page = if last.is_unique() {
+            Vec::from(last)
+        } else {
+            Vec::with_capacity(last.len())
+        };
+        shared.meter.read(|snapshot| {
+            let catalog = shared.meter.catalog();
+            self.renderer
+                .render(format, snapshot, catalog, &extras, &mut page);
+        });
+        self.page = Bytes::from(page);
+        self.last = Some(Micros::from(began.elapsed()));
+        self.page.clone()
+    }
+}
+
+pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    let Some((metrics, scraper)) = &shared.metrics else {
+        unreachable!("the route is there only with its endpoint");
+    };
+    if metrics.needs_admin_key && !shared.admits(&headers) {
+        return answer::unauthorized(false);
+    }
+    let format = negotiation::format(&headers);
+    let page = lock(scraper).page(&shared, format);
+    let zipped = negotiation::takes_gzip(&headers).then(|| gzip(&page));
+    let encoded = zipped.is_some();
+    let mut response = Response::new(Body::from(zipped.unwrap_or(page)));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static(format.content_type());
+    headers.insert(CONTENT_TYPE, kind);
+    headers.append(VARY, HeaderValue::from(ACCEPT));
+    headers.append(VARY, HeaderValue::from(ACCEPT_ENCODING));
+    if encoded {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// The page as gzip. The lowest level: a page is so repetitive that it shrinks well at once.
+fn gzip(page: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder
+        .write_all(page)
+        .and_then(|()| encoder.finish())
+        .expect("a Vec takes every write")
+        .into()
+}
+
+impl Shared {
+    /// Whether the headers carry the admin key; counts the answer.
+    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
+        let key = self.admin_key.as_ref();
+        let admitted = key.is_some_and(|key| key.is_in(headers));
+        let result = if admitted { "success" } else { "invalid" };
+        self.count(Family::AuthAttempts, &["admin_key", result]);
+        admitted
+    }
+}
