@@ -239,6 +239,12 @@ impl Catalog {
         route
     }
 
+    /// The id of a provider, made where it is new.
+    pub fn provider(&self, name: &str) -> ProviderId {
+        let mut places = self.places();
+        ProviderId(self.intern_name(&mut places.providers, &self.providers, name))
+    }
+
     /// The id of a client, made where it is new; over the bound that of [`OTHER`].
     pub fn client(&self, id: &str) -> ClientId {
         let mut places = self.places();

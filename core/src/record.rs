@@ -166,6 +166,8 @@ closed_list! {
         Models = "/v1/models",
         /// `/ingest/v1/records`.
         Ingest = "/ingest/v1/records",
+        /// A path that the data plane does not know.
+        Other = "other",
     }
 }
 

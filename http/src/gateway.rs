@@ -1,0 +1,32 @@
+//! The data plane: what happens to a request between a client and a provider.
+//!
+//! ```text
+//! server (accept, connection) -> desk.answer
+//!    paths: is it ours?             no -> control::Handover
+//!    clients: who asks?             no -> 401
+//!    plan: which provider, key?     no -> 404, 403
+//!    upstream: the pool, or the simulator
+//!    relay: bytes pass, usage is read as they do
+//!    settlement: one Record, one log line, whatever happened
+//! ```
+//! Everything here belongs to one worker and is shared with no other thread, but
+//! for the [`Plan`], which does not change. There is no lock on this path.
+
+mod desk;
+mod error;
+mod headers;
+mod models;
+mod paths;
+mod plan;
+mod relay;
+mod reply;
+mod request_line;
+mod server;
+mod settlement;
+mod simulated;
+mod upstream;
+
+pub use plan::{Plan, PlanError};
+pub use request_line::{RequestLine, RequestLog};
+pub use server::{Gateway, GatewayCounters};
+pub use upstream::AddressBook;

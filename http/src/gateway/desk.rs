@@ -1,0 +1,197 @@
+//! What a worker has on its desk, and how it answers a request.
+
+mod answer;
+
+use super::plan::{Kind, ModelPlan, Plan};
+use super::request_line::{RequestLine, RequestLog};
+use super::simulated;
+use super::upstream::{AddressBook, Pool};
+use crate::control::Handover;
+use crate::wire::request_id::{ProcessTag, RequestId, RequestIds};
+use crate::wire::simulator::Simulator;
+use coo_llm_core::catalog::EventId;
+use coo_llm_core::{Record, ShardWriter, UnixMillis};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Names of unlisted models that a worker remembers; above it, it forgets and asks the
+/// catalogue again, which costs a lock and a look-up and loses nothing.
+const CONFIRMED_MODELS_MAX: usize = 4096;
+
+type Confirmed = HashMap<Arc<str>, Arc<ModelPlan>>;
+
+/// One worker's part of the gateway. It never leaves its thread.
+pub(crate) struct Desk {
+    plan: Arc<Plan>,
+    writer: RefCell<ShardWriter>,
+    /// A pool a provider.
+    pools: Vec<Rc<Pool>>,
+    /// A simulator a provider that is one.
+    simulators: Vec<Option<RefCell<Simulator>>>,
+    /// The next key of each provider.
+    next_key: Vec<Cell<usize>>,
+    /// Unlisted models that each provider has answered for.
+    confirmed: Vec<RefCell<Confirmed>>,
+    addresses: RefCell<Arc<AddressBook>>,
+    request_ids: RefCell<RequestIds>,
+    /// A moment by both clocks, so that a record needs no reading of the wall clock.
+    anchor: Cell<(Instant, UnixMillis)>,
+    log: RequestLog,
+    none: Arc<str>,
+    handover: Handover,
+    /// Whether the control plane listens elsewhere.
+    is_control_apart: bool,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+/// What a desk needs from outside.
+#[derive(Clone)]
+pub(crate) struct Supplies {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) log: RequestLog,
+    pub(crate) handover: Handover,
+    pub(crate) is_control_apart: bool,
+    pub(crate) process: ProcessTag,
+}
+
+impl Desk {
+    pub(crate) fn new(supplies: &Supplies, worker: usize) -> Self {
+        let plan = &supplies.plan;
+        let simulators = plan.providers.iter().map(|provider| match &provider.kind {
+            Kind::Simulator(sim) => Some(RefCell::new(simulated::simulator(sim, worker))),
+            Kind::Http(_) => None,
+        });
+        // Workers start at different keys, so that few requests spread over all of them.
+        let next_key = plan.providers.iter().map(|_| Cell::new(worker)).collect();
+        let ids = RequestIds::new(supplies.process, u16::try_from(worker).unwrap_or(u16::MAX));
+        Self {
+            writer: RefCell::new(plan.meter.writer()),
+            pools: plan.providers.iter().map(|_| Rc::default()).collect(),
+            simulators: simulators.collect(),
+            next_key,
+            confirmed: plan.providers.iter().map(|_| RefCell::default()).collect(),
+            addresses: RefCell::default(),
+            request_ids: RefCell::new(ids),
+            anchor: Cell::new(anchor()),
+            log: Arc::clone(&supplies.log),
+            none: coo_llm_core::catalog::NONE.into(),
+            handover: supplies.handover.clone(),
+            is_control_apart: supplies.is_control_apart,
+            plan: Arc::clone(plan),
+        }
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(crate) fn none(&self) -> Arc<str> {
+        Arc::clone(&self.none)
+    }
+
+    pub(crate) fn record(&self, record: &Record<'_>) {
+        self.writer.borrow_mut().record(record);
+    }
+
+    pub(crate) fn active(&self, provider: usize, change: i64) {
+        let series = self.plan.providers[provider].series;
+        self.writer.borrow_mut().active(series, change);
+    }
+
+    fn count(&self, event: EventId) {
+        self.writer.borrow_mut().count(event);
+    }
+
+    pub(crate) fn log(&self, line: RequestLine) {
+        (self.log)(line);
+    }
+
+    /// The wall clock's time at `now`.
+    pub(crate) fn unix_millis(&self, now: Instant) -> UnixMillis {
+        let (then, unix) = self.anchor.get();
+        let passed = now.saturating_duration_since(then).as_millis();
+        UnixMillis(
+            unix.0
+                .saturating_add(u64::try_from(passed).unwrap_or(u64::MAX)),
+        )
+    }
+
+    fn request_id(&self, client_header: Option<&[u8]>) -> RequestId {
+        self.request_ids.borrow_mut().take(client_header)
+    }
+
+    /// The next key of a provider, in turn.
+    fn key(&self, provider: usize) -> usize {
+        let next = &self.next_key[provider];
+        let at = next.get() % self.plan.providers[provider].keys.len();
+        next.set(at + 1);
+        at
+    }
+
+    /// A model by its name at the provider.
+    fn model(&self, provider: usize, name: &str) -> Arc<ModelPlan> {
+        let plan = &self.plan.providers[provider];
+        if let Some(model) = plan.models.get(name) {
+            return Arc::clone(model);
+        }
+        if let Some(model) = self.confirmed[provider].borrow().get(name) {
+            return Arc::clone(model);
+        }
+        Arc::new(plan.unconfirmed(name))
+    }
+
+    /// The same model now that its provider has answered for it.
+    pub(crate) fn confirmed(&self, provider: usize, model: &Arc<ModelPlan>) -> Arc<ModelPlan> {
+        let plan = &self.plan.providers[provider];
+        if !plan.takes_any || model.routes != plan.unconfirmed {
+            return Arc::clone(model);
+        }
+        let mut confirmed = self.confirmed[provider].borrow_mut();
+        if confirmed.len() >= CONFIRMED_MODELS_MAX {
+            confirmed.clear();
+        }
+        let entry = confirmed.entry(Arc::clone(&model.name));
+        let made = || Arc::new(plan.confirmed(&model.name, self.plan.meter.catalog()));
+        Arc::clone(entry.or_insert_with(made))
+    }
+
+    /// Takes new addresses of the providers.
+    pub(crate) fn readdress(&self, book: Arc<AddressBook>) {
+        self.addresses.replace(book);
+    }
+
+    /// What is due once a second.
+    pub(crate) fn tidy(&self) {
+        self.anchor.set(anchor());
+        for pool in &self.pools {
+            pool.tidy();
+        }
+    }
+
+    /// Lets go of idle connections, and of those that become idle.
+    pub(crate) fn close(&self) {
+        for pool in &self.pools {
+            pool.close();
+        }
+    }
+}
+
+fn anchor() -> (Instant, UnixMillis) {
+    // A clock before 1970 is as good as 1970.
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    (
+        Instant::now(),
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
+    )
+}

@@ -1,0 +1,541 @@
+//! How a request is answered, from its arrival to the body that goes back.
+
+use super::Desk;
+use crate::gateway::error::{Refusal, UpstreamFault, of_status};
+use crate::gateway::headers::{
+    X_COO_COST_USD, X_COO_MODEL, X_COO_PROVIDER, X_REQUEST_ID, client_key, to_client, to_upstream,
+};
+use crate::gateway::models;
+use crate::gateway::paths::Target;
+use crate::gateway::plan::{HttpTarget, Kind, ModelPlan};
+use crate::gateway::relay::{Patience, Reader, Relay};
+use crate::gateway::reply::ReplyBody;
+use crate::gateway::server::Watch;
+use crate::gateway::settlement::{Seen, Settlement};
+use crate::gateway::simulated::{self, SimBody};
+use crate::gateway::upstream::{self, UpstreamBody};
+use crate::wire::envelope::Envelope;
+use crate::wire::openai_error::ErrorKind;
+use crate::wire::request_id::RequestId;
+use crate::wire::rewrite;
+use crate::wire::sse::SseMode;
+use bytes::{Bytes, BytesMut};
+use coo_llm_core::NanoUsd;
+use coo_llm_core::record::Endpoint;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use sha2::{Digest, Sha256};
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A JSON answer up to this size is read before its headers go out, so that they can
+/// carry its cost; a larger one passes as it comes, without that header.
+const PRICED_ANSWER_BYTES_MAX: u64 = 256 * 1024;
+/// The largest request body that the control plane gets.
+const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+type Reply = Response<ReplyBody>;
+
+/// A request that goes to a provider.
+struct Order {
+    provider: usize,
+    model: Arc<ModelPlan>,
+    key: usize,
+    body: Bytes,
+    mode: SseMode,
+}
+
+impl Desk {
+    /// Answers one request.
+    pub(crate) async fn answer(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        watch: &Watch,
+    ) -> Reply {
+        let (parts, body) = request.into_parts();
+        let target = Target::of(parts.uri.path());
+        if target == Target::Control {
+            return self.hand_over(parts.clone(), body, peer).await;
+        }
+        let endpoint = match target {
+            Target::Forward(endpoint) => endpoint,
+            Target::Models | Target::Model(_) => Endpoint::Models,
+            Target::Unknown | Target::Control => Endpoint::Other,
+        };
+        let header = parts.headers.get(X_REQUEST_ID).map(HeaderValue::as_bytes);
+        let request_id = self.request_id(header);
+        let mut settlement = Settlement::new(Rc::clone(self), endpoint, request_id);
+
+        let allowed = match target {
+            Target::Forward(_) => Method::POST,
+            Target::Models | Target::Model(_) => Method::GET,
+            Target::Unknown | Target::Control => {
+                return refuse(settlement, &Refusal::new(ErrorKind::UnknownEndpoint));
+            }
+        };
+        if parts.method != allowed {
+            let mut reply = refuse(settlement, &Refusal::new(ErrorKind::MethodNotAllowed));
+            let allow = HeaderValue::from_str(allowed.as_str()).expect("a method is ASCII");
+            reply.headers_mut().insert(ALLOW, allow);
+            return reply;
+        }
+        let client = match self.client(&parts.headers) {
+            Ok(client) => client,
+            Err(kind) => return refuse(settlement, &Refusal::new(kind)),
+        };
+        settlement.of_client(client);
+        match target {
+            Target::Models => {
+                let list = models::list(&self.plan, &self.plan.clients[client]);
+                json_reply(settlement, list)
+            }
+            Target::Model(id) => {
+                match models::one(&self.plan, &self.plan.clients[client], &percent_decoded(id)) {
+                    Some(model) => json_reply(settlement, model),
+                    None => {
+                        let body = ErrorKind::model_not_found(id);
+                        refuse(
+                            settlement,
+                            &Refusal::with_body(ErrorKind::ModelNotFound, body),
+                        )
+                    }
+                }
+            }
+            Target::Forward(_) | Target::Unknown | Target::Control => {
+                match self.order(body, client, &mut settlement, watch).await {
+                    Ok(order) => self.deliver(parts, order, settlement).await,
+                    Err(refusal) => refuse(settlement, &refusal),
+                }
+            }
+        }
+    }
+
+    /// Who asks, by the place in the plan.
+    fn client(&self, headers: &HeaderMap) -> Result<usize, ErrorKind> {
+        let refused = |kind| {
+            self.count(self.plan.no_one.key_refused);
+            kind
+        };
+        let key = client_key(headers).ok_or_else(|| refused(ErrorKind::ApiKeyMissing))?;
+        let digest: [u8; 32] = Sha256::digest(key).into();
+        let client = self
+            .plan
+            .client(&digest)
+            .ok_or_else(|| refused(ErrorKind::ApiKeyInvalid))?;
+        self.count(self.plan.no_one.key_accepted);
+        Ok(client)
+    }
+
+    /// Reads the body and decides where it goes.
+    async fn order(
+        &self,
+        body: Incoming,
+        client: usize,
+        settlement: &mut Settlement,
+        watch: &Watch,
+    ) -> Result<Order, Refusal> {
+        watch.reads_body();
+        let body = collect(body, self.plan.body_bytes_max).await?;
+        watch.works();
+        let envelope = Envelope::parse(&body).map_err(|error| {
+            Refusal::with_body(
+                ErrorKind::InvalidRequest,
+                ErrorKind::invalid_envelope(&error),
+            )
+        })?;
+        settlement.asked(body.len(), envelope.stream);
+        let choice = self
+            .plan
+            .resolve(&envelope.model, &self.plan.clients[client])?;
+        let is_completion = matches!(
+            settlement.endpoint(),
+            Endpoint::ChatCompletions | Endpoint::Completions
+        );
+        let asks = is_completion && envelope.can_ask_usage();
+        Ok(Order {
+            provider: choice.provider,
+            model: self.model(choice.provider, choice.model),
+            key: self.key(choice.provider),
+            body: rewrite(&body, &envelope, Some(choice.model), asks),
+            mode: if asks {
+                SseMode::HideUsage
+            } else {
+                SseMode::Observe
+            },
+        })
+    }
+
+    /// Tries the provider, and begins the answer.
+    async fn deliver(&self, parts: Parts, order: Order, mut settlement: Settlement) -> Reply {
+        let Order {
+            provider,
+            model,
+            key,
+            body,
+            mode,
+        } = order;
+        let request_id = header_value(settlement.request_id());
+        let marks = Marks {
+            provider: HeaderValue::from_str(&self.plan.providers[provider].id).ok(),
+            model: HeaderValue::from_str(&model.name).ok(),
+        };
+        settlement.begin(provider, model, key);
+        let response = match &self.plan.providers[provider].kind {
+            Kind::Simulator(_) => self.simulate(provider, &body, &settlement).await,
+            Kind::Http(target) => {
+                let request = self.request(parts, target, provider, key, body, &request_id);
+                self.send(provider, target, request).await
+            }
+        };
+        let mut reply = match response {
+            Ok(response) => {
+                self.relay(response, provider, mode, settlement, &request_id)
+                    .await
+            }
+            Err(fault) => {
+                if fault == UpstreamFault::Connect {
+                    settlement.not_reached();
+                }
+                settlement.upstream_ended();
+                refuse(settlement, &fault.refusal())
+            }
+        };
+        marks.put(reply.headers_mut());
+        reply
+    }
+
+    fn request(
+        &self,
+        mut parts: Parts,
+        target: &HttpTarget,
+        provider: usize,
+        key: usize,
+        body: Bytes,
+        request_id: &HeaderValue,
+    ) -> Request<Full<Bytes>> {
+        let path = parts.uri.path();
+        // Behind the `/v1` that the base URL brings itself.
+        let tail = path.find("/v1/").map_or(path, |at| &path[at + 3..]);
+        let query = parts
+            .uri
+            .query()
+            .map_or(String::new(), |query| format!("?{query}"));
+        let uri = format!("{}{tail}{query}", target.path_prefix);
+        let key = &self.plan.providers[provider].keys[key];
+        to_upstream(
+            &mut parts.headers,
+            &target.authority,
+            key.authorization.as_ref(),
+            request_id,
+        );
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri.parse().expect("two paths of valid URIs are one");
+        *request.headers_mut() = parts.headers;
+        request
+    }
+
+    async fn send(
+        &self,
+        provider: usize,
+        target: &HttpTarget,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<UpstreamBody>, UpstreamFault> {
+        let addresses = Arc::clone(&self.addresses.borrow());
+        let (pool, plan) = (&self.pools[provider], &self.plan.providers[provider]);
+        let sent = upstream::send(pool, plan, target, addresses.of(provider), request).await?;
+        let (response, lease) = sent;
+        Ok(response.map(|incoming| UpstreamBody::Http {
+            incoming,
+            lease: Some(lease),
+        }))
+    }
+
+    async fn simulate(
+        &self,
+        provider: usize,
+        body: &[u8],
+        settlement: &Settlement,
+    ) -> Result<Response<UpstreamBody>, UpstreamFault> {
+        let now_unix_s = self.anchor.get().1.0 / 1000;
+        let reply = self.simulators[provider].as_ref().and_then(|simulator| {
+            let simulator = &mut simulator.borrow_mut();
+            simulated::reply(simulator, settlement.endpoint(), body, now_unix_s)
+        });
+        let reply = reply.ok_or(UpstreamFault::Protocol)?;
+        coo_llm_runtime::sleep(reply.after).await;
+        let mut response = Response::new(());
+        *response.status_mut() =
+            StatusCode::from_u16(reply.status).map_err(|_| UpstreamFault::Protocol)?;
+        *response.headers_mut() = simulated::headers(&reply);
+        Ok(response.map(|()| UpstreamBody::Simulated(SimBody::new(reply.content))))
+    }
+
+    /// Passes a provider's answer on; a short JSON answer is read first, for its cost.
+    async fn relay(
+        &self,
+        response: Response<UpstreamBody>,
+        provider: usize,
+        mode: SseMode,
+        mut settlement: Settlement,
+        request_id: &HeaderValue,
+    ) -> Reply {
+        let (mut head, mut body) = response.into_parts();
+        let error = of_status(head.status.as_u16());
+        settlement.answered(head.status.as_u16(), error);
+        let is_stream = is_event_stream(&head.headers);
+        to_client(&mut head.headers, request_id);
+        let timeouts = &self.plan.providers[provider].timeouts;
+        let mut patience = Patience::new(timeouts.idle, timeouts.total);
+        if is_stream && error.is_none() {
+            if mode == SseMode::HideUsage {
+                // The length is not known once something is taken out.
+                head.headers.remove(http::header::CONTENT_LENGTH);
+            }
+            let bytes = body.exact_bytes().filter(|_| mode == SseMode::Observe);
+            let relay = Relay::new(body, None, Reader::sse(mode), settlement, patience);
+            return Response::from_parts(head, ReplyBody::relay(relay, bytes));
+        }
+        let bytes = body.exact_bytes();
+        let mut reader = Reader::json();
+        let mut kept = BytesMut::new();
+        let mut is_over = bytes.is_some_and(|bytes| bytes > PRICED_ANSWER_BYTES_MAX);
+        let whole = loop {
+            if is_over {
+                let first = Some(kept.freeze()).filter(|first| !first.is_empty());
+                let relay = Relay::new(body, first, reader, settlement, patience);
+                return Response::from_parts(head, ReplyBody::relay(relay, bytes));
+            }
+            let next = poll_fn(|cx| {
+                let next = body.poll_data(cx);
+                if next.is_pending() && patience.poll_is_over(cx) {
+                    return std::task::Poll::Ready(Some(Err(UpstreamFault::Timeout)));
+                }
+                next
+            });
+            match next.await {
+                Some(Ok(data)) => {
+                    let (data, _) = reader.push(data);
+                    if kept.is_empty() && bytes == Some(data.len() as u64) {
+                        // The usual answer is one frame, and needs no copy.
+                        break data;
+                    }
+                    kept.extend_from_slice(&data);
+                    if bytes == Some(kept.len() as u64) {
+                        break kept.freeze();
+                    }
+                    is_over = kept.len() as u64 > PRICED_ANSWER_BYTES_MAX;
+                }
+                Some(Err(fault)) => {
+                    settlement.seen(Seen {
+                        answer_bytes: kept.len() as u64,
+                        ..Seen::default()
+                    });
+                    settlement.upstream_ended();
+                    return refuse(settlement, &fault.refusal());
+                }
+                None => break kept.freeze(),
+            }
+        };
+        // The end itself, so that the connection is free again.
+        while let Some(Ok(_)) = poll_fn(|cx| body.poll_data(cx)).await {}
+        let (seen, fault) = reader.conclude();
+        let has_usage = seen.usage.tokens().is_some();
+        if error.is_none() || has_usage {
+            settlement.seen(seen);
+        }
+        if let Some(cost) = settlement.upstream_ended().filter(|_| error.is_none()) {
+            head.headers.insert(X_COO_COST_USD, usd(cost));
+        }
+        settlement.finish(error.or(fault));
+        Response::from_parts(head, ReplyBody::whole(whole))
+    }
+
+    /// Lets the control plane answer.
+    async fn hand_over(&self, parts: Parts, body: Incoming, peer: SocketAddr) -> Reply {
+        let path = parts.uri.path();
+        if self.is_control_apart && path != "/health" && path != "/ready" {
+            return own_reply(
+                ErrorKind::UnknownEndpoint,
+                ErrorKind::UnknownEndpoint.body(),
+            );
+        }
+        let body = match collect(body, CONTROL_BODY_BYTES_MAX).await {
+            Ok(body) => body,
+            Err(refusal) => return own_reply(refusal.kind, refusal.body),
+        };
+        let request = Request::from_parts(parts, body);
+        self.handover
+            .call(request, peer)
+            .await
+            .map(ReplyBody::whole)
+    }
+}
+
+/// What is said of every answer from a provider.
+struct Marks {
+    provider: Option<HeaderValue>,
+    model: Option<HeaderValue>,
+}
+
+impl Marks {
+    fn put(self, headers: &mut HeaderMap) {
+        for (name, value) in [(X_COO_PROVIDER, self.provider), (X_COO_MODEL, self.model)] {
+            // A name that no header can carry is left out.
+            if let Some(value) = value {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// A whole body, within its bound.
+async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let message = format!("The request body is larger than {bytes_max} bytes.");
+        Refusal::with_body(
+            ErrorKind::BodyTooLarge,
+            ErrorKind::BodyTooLarge.body_with(&message, None),
+        )
+    };
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if expected > bytes_max {
+        return Err(too_large());
+    }
+    let mut first = Bytes::new();
+    let mut kept = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let broken = |_| {
+            let message = "The request body broke off.";
+            Refusal::with_body(
+                ErrorKind::InvalidRequest,
+                ErrorKind::InvalidRequest.body_with(message, None),
+            )
+        };
+        let Ok(data) = frame.map_err(broken)?.into_data() else {
+            continue;
+        };
+        if first.is_empty() && kept.is_empty() {
+            first = data; // The usual body is one frame, and needs no copy.
+        } else {
+            if kept.is_empty() {
+                kept.reserve(expected.max(first.len() + data.len()));
+                kept.extend_from_slice(&first);
+            }
+            kept.extend_from_slice(&data);
+        }
+        if first.len().max(kept.len()) > bytes_max {
+            return Err(too_large());
+        }
+    }
+    Ok(if kept.is_empty() {
+        first
+    } else {
+        kept.freeze()
+    })
+}
+
+fn refuse(settlement: Settlement, refusal: &Refusal) -> Reply {
+    let mut reply = own_reply(refusal.kind, refusal.body.clone());
+    reply
+        .headers_mut()
+        .insert(X_REQUEST_ID, header_value(settlement.request_id()));
+    settlement.refuse(refusal);
+    reply
+}
+
+fn json_reply(settlement: Settlement, body: Bytes) -> Reply {
+    let mut reply = Response::new(ReplyBody::whole(body));
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_REQUEST_ID, header_value(settlement.request_id()));
+    settlement.finish_with(200);
+    reply
+}
+
+fn own_reply(kind: ErrorKind, body: Bytes) -> Reply {
+    let mut reply = Response::new(ReplyBody::whole(body));
+    *reply.status_mut() = StatusCode::from_u16(kind.status()).expect("kinds have valid statuses");
+    let json = HeaderValue::from_static("application/json");
+    reply.headers_mut().insert(CONTENT_TYPE, json);
+    reply
+}
+
+fn header_value(request_id: &RequestId) -> HeaderValue {
+    HeaderValue::from_bytes(request_id.as_bytes()).expect("an id is visible ASCII")
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes();
+        kind.get(..17)
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
+    })
+}
+
+/// A cost in USD, exact: nine decimals at most.
+fn usd(cost: NanoUsd) -> HeaderValue {
+    let text = format!(
+        "{}.{:09}",
+        cost.0 / NanoUsd::PER_USD,
+        cost.0 % NanoUsd::PER_USD
+    );
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    HeaderValue::from_str(text).expect("digits and a point")
+}
+
+/// A path segment without its percent signs; what is no UTF-8 then stays as it was.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|two| std::str::from_utf8(two).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if bytes[at] == b'%' => {
+                out.push(byte);
+                at += 3;
+            }
+            _ => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_is_written_exactly() {
+        for (nano, text) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (370_000, "0.00037"),
+            (1_500_000_000, "1.5"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            assert_eq!(usd(NanoUsd(nano)).to_str().ok(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_models_name_is_decoded_once() {
+        assert_eq!(percent_decoded("org%2Fm%3A1"), "org/m:1");
+        assert_eq!(percent_decoded("100%"), "100%");
+        assert_eq!(percent_decoded("%zz%2541"), "%zz%41");
+        assert_eq!(percent_decoded("%ff"), "%ff");
+    }
+}

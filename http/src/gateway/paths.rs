@@ -1,0 +1,70 @@
+//! Whose request it is, by its path alone.
+
+use coo_llm_core::record::Endpoint;
+
+/// What a path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target<'a> {
+    /// A request that goes on to a provider.
+    Forward(Endpoint),
+    /// `GET /v1/models`.
+    Models,
+    /// `GET /v1/models/{id}`.
+    Model(&'a str),
+    /// Under `/v1/`, but nothing that this version knows.
+    Unknown,
+    /// Not the data plane's.
+    Control,
+}
+
+impl<'a> Target<'a> {
+    /// Reads a path; `/api` before it changes nothing.
+    pub(crate) fn of(path: &'a str) -> Self {
+        let path = path
+            .strip_prefix("/api")
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(path);
+        let Some(rest) = path.strip_prefix("/v1/") else {
+            return if path.starts_with("/ingest/") {
+                Self::Unknown
+            } else {
+                Self::Control
+            };
+        };
+        match rest.strip_suffix('/').unwrap_or(rest) {
+            "chat/completions" => Self::Forward(Endpoint::ChatCompletions),
+            "completions" => Self::Forward(Endpoint::Completions),
+            "embeddings" => Self::Forward(Endpoint::Embeddings),
+            "models" => Self::Models,
+            other => match other.strip_prefix("models/") {
+                Some(id) if !id.is_empty() => Self::Model(id),
+                _ => Self::Unknown,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_prefixes_name_the_same() {
+        for prefix in ["", "/api"] {
+            let of = |path: &str| format!("{:?}", Target::of(&format!("{prefix}{path}")));
+            assert_eq!(of("/v1/chat/completions"), "Forward(ChatCompletions)");
+            assert_eq!(of("/v1/chat/completions/"), "Forward(ChatCompletions)");
+            assert_eq!(of("/v1/completions"), "Forward(Completions)");
+            assert_eq!(of("/v1/embeddings"), "Forward(Embeddings)");
+            assert_eq!(of("/v1/models"), "Models");
+            assert_eq!(of("/v1/models/gpt-4o"), "Model(\"gpt-4o\")");
+            assert_eq!(of("/v1/models/meta/llama-3"), "Model(\"meta/llama-3\")");
+            assert_eq!(of("/v1/nothing"), "Unknown");
+            assert_eq!(of("/ingest/v1/records"), "Unknown");
+            assert_eq!(of("/admin/v1/metrics/global"), "Control");
+        }
+        assert_eq!(Target::of("/metrics"), Target::Control);
+        assert_eq!(Target::of("/apiary"), Target::Control);
+        assert_eq!(Target::of("/"), Target::Control);
+    }
+}

@@ -1,0 +1,194 @@
+//! The plan: the configuration as the data plane uses it, resolved and unchanging.
+
+mod provider;
+mod resolve;
+
+pub(crate) use provider::{Kind, ModelPlan, ProviderPlan, SimPlan, Target as HttpTarget};
+
+use coo_llm_config::{AllowedProviders, Config};
+use coo_llm_core::Meter;
+use coo_llm_core::catalog::{ClientId, EventId, Family, NONE, Route};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why a configuration that is valid as text cannot be used here.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum PlanError {
+    /// A `ca_file` cannot be read or holds no certificate.
+    CaFile {
+        /// The provider.
+        provider: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A `base_url` that is no URL with a host.
+    BaseUrl {
+        /// The provider.
+        provider: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A provider's key cannot be a header's value.
+    Key {
+        /// The provider.
+        provider: String,
+    },
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaFile {
+                provider,
+                path,
+                reason,
+            } => {
+                write!(
+                    f,
+                    "llm_providers `{provider}`: ca_file {}: {reason}",
+                    path.display()
+                )
+            }
+            Self::BaseUrl { provider, reason } => {
+                write!(f, "llm_providers `{provider}`: base_url: {reason}")
+            }
+            Self::Key { provider } => write!(
+                f,
+                "llm_providers `{provider}`: api_keys: a key has characters that no header can carry"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// A client of the configuration.
+#[derive(Debug)]
+pub(crate) struct ClientPlan {
+    pub(crate) id: Arc<str>,
+    /// The first hex digits of the key's digest, for the log.
+    pub(crate) key_hint: Arc<str>,
+    pub(crate) series: ClientId,
+    /// A flag a provider, in the plan's order.
+    pub(crate) allowed: Box<[bool]>,
+}
+
+/// The series of what concerns no provider and no client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoOne {
+    pub(crate) route: Route,
+    pub(crate) client: ClientId,
+    pub(crate) key_accepted: EventId,
+    pub(crate) key_refused: EventId,
+}
+
+/// The configuration as workers use it. Its series are interned when it is made.
+#[derive(Debug)]
+pub struct Plan {
+    pub(crate) meter: Meter,
+    pub(crate) providers: Vec<ProviderPlan>,
+    pub(crate) clients: Vec<ClientPlan>,
+    by_key: HashMap<[u8; 32], usize>,
+    pub(crate) aliases: HashMap<Box<str>, (usize, Box<str>)>,
+    pub(crate) no_one: NoOne,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) header_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) connections_max: u32,
+}
+
+impl Plan {
+    /// Makes the plan of a configuration, and its series in `meter`.
+    ///
+    /// # Errors
+    /// [`PlanError`] for what only shows when it is used: files, URLs, header values.
+    pub fn new(config: &Config, meter: &Meter) -> Result<Self, PlanError> {
+        let catalog = meter.catalog();
+        let auth = |result| catalog.event(Family::AuthAttempts, &["client_key", result]);
+        let no_one = NoOne {
+            route: catalog.route(NONE, NONE, NONE),
+            client: catalog.client(NONE),
+            key_accepted: auth("success"),
+            key_refused: auth("invalid"),
+        };
+        let providers = config
+            .providers
+            .iter()
+            .map(|provider| ProviderPlan::new(provider, catalog))
+            .collect::<Result<Vec<_>, _>>()?;
+        let place = |id: &str| providers.iter().position(|provider| *provider.id == *id);
+        let clients: Vec<_> = config
+            .clients
+            .iter()
+            .map(|client| ClientPlan {
+                id: client.id.as_str().into(),
+                key_hint: client.key.short_hex().into(),
+                series: catalog.client(&client.id),
+                allowed: match &client.allowed_providers {
+                    AllowedProviders::Any => vec![true; providers.len()].into(),
+                    only @ AllowedProviders::Only(_) => providers
+                        .iter()
+                        .map(|provider| only.allows(&provider.id))
+                        .collect(),
+                },
+            })
+            .collect();
+        let by_key = config
+            .clients
+            .iter()
+            .enumerate()
+            .map(|(at, client)| (client.key.0, at))
+            .collect();
+        let mut aliases = HashMap::new();
+        for alias in &config.aliases {
+            // Its provider exists: the configuration was checked.
+            if let Some(at) = place(&alias.provider) {
+                aliases.insert(
+                    alias.name.as_str().into(),
+                    (at, alias.model.as_str().into()),
+                );
+            }
+        }
+        let limits = &config.server.limits;
+        Ok(Self {
+            meter: meter.clone(),
+            providers,
+            clients,
+            by_key,
+            aliases,
+            no_one,
+            body_bytes_max: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            drain_timeout: limits.drain_timeout,
+            connections_max: limits.max_connections,
+        })
+    }
+
+    /// The place of the client whose key has this SHA-256.
+    ///
+    /// A digest and not the key is looked up, so the time it takes says nothing of keys.
+    pub(crate) fn client(&self, digest: &[u8; 32]) -> Option<usize> {
+        self.by_key.get(digest).copied()
+    }
+
+    /// The names and ports that must be resolved, a place in the plan each.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<(usize, String, u16)> {
+        self.providers
+            .iter()
+            .enumerate()
+            .filter_map(|(at, provider)| match &provider.kind {
+                Kind::Http(target) => Some((at, target.host.clone(), target.port)),
+                Kind::Simulator(_) => None,
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,248 @@
+//! A provider as the data plane uses it.
+
+use super::PlanError;
+use crate::wire::simulator::SimProfile;
+use coo_llm_config::{Provider, ProviderType, Secret, Timeouts};
+use coo_llm_core::Catalog;
+use coo_llm_core::catalog::{NONE, OTHER, ProviderId, Route};
+use coo_llm_core::price::Prices;
+use http::{HeaderValue, Uri};
+use rustls::pki_types::ServerName;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// How a provider is reached.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Http(Target),
+    Simulator(SimPlan),
+}
+
+/// Where a provider is.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// The value of `Host`.
+    pub(crate) authority: HeaderValue,
+    /// What stands before `/chat/completions`.
+    pub(crate) path_prefix: String,
+    pub(crate) tls: Option<Tls>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) config: Arc<rustls::ClientConfig>,
+    pub(crate) name: ServerName<'static>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How the simulator behaves.
+#[derive(Clone, Debug)]
+pub(crate) struct SimPlan {
+    pub(crate) profile: SimProfile,
+    pub(crate) seed: u64,
+}
+
+/// A key of a provider: what is sent, and what may be shown.
+#[derive(Debug)]
+pub(crate) struct KeyPlan {
+    /// `Bearer ...`, marked sensitive; `None` where the provider asks for no key.
+    pub(crate) authorization: Option<HeaderValue>,
+    /// The `key` label.
+    pub(crate) label: String,
+}
+
+/// A model of a provider.
+#[derive(Debug)]
+pub(crate) struct ModelPlan {
+    pub(crate) name: Arc<str>,
+    /// `None` where the price is not known.
+    pub(crate) prices: Option<Prices>,
+    /// A series a key.
+    pub(crate) routes: Box<[Route]>,
+}
+
+/// A provider.
+#[derive(Debug)]
+pub(crate) struct ProviderPlan {
+    pub(crate) id: Arc<str>,
+    pub(crate) series: ProviderId,
+    pub(crate) kind: Kind,
+    pub(crate) keys: Box<[KeyPlan]>,
+    pub(crate) default_model: Option<Box<str>>,
+    /// The models that are known by name: those listed and the default.
+    pub(crate) models: HashMap<Box<str>, Arc<ModelPlan>>,
+    /// Whether it takes models that are not among `models`.
+    pub(crate) takes_any: bool,
+    /// Of models without prices of their own.
+    pub(crate) prices: Option<Prices>,
+    /// The series of models that no answer has confirmed yet.
+    pub(crate) unconfirmed: Box<[Route]>,
+    pub(crate) timeouts: Timeouts,
+}
+
+impl ProviderPlan {
+    pub(super) fn new(provider: &Provider, catalog: &Catalog) -> Result<Self, PlanError> {
+        let kind = match provider.kind {
+            ProviderType::Simulator => Kind::Simulator(sim_plan(provider)),
+            _ => Kind::Http(Target::new(provider)?),
+        };
+        let mut keys: Vec<_> = provider
+            .api_keys
+            .iter()
+            .map(|key| KeyPlan::new(&provider.id, key))
+            .collect::<Option<_>>()
+            .ok_or_else(|| PlanError::Key {
+                provider: provider.id.clone(),
+            })?;
+        if keys.is_empty() {
+            keys.push(KeyPlan {
+                authorization: None,
+                label: NONE.to_owned(),
+            });
+        }
+        let plan = |name: &str, prices: Option<Prices>| {
+            let routes = routes(catalog, &provider.id, name, &keys);
+            Arc::new(ModelPlan {
+                name: name.into(),
+                prices,
+                routes,
+            })
+        };
+        let mut models = HashMap::new();
+        for model in &provider.models {
+            let prices = model.pricing.or(provider.pricing);
+            models.insert(model.id.as_str().into(), plan(&model.id, prices));
+        }
+        if let Some(name) = provider.model.as_deref() {
+            models
+                .entry(name.into())
+                .or_insert_with(|| plan(name, provider.pricing));
+        }
+        let takes_any = provider.models.is_empty();
+        let unconfirmed = if takes_any {
+            routes(catalog, &provider.id, OTHER, &keys)
+        } else {
+            Box::default()
+        };
+        Ok(Self {
+            id: provider.id.as_str().into(),
+            series: catalog.provider(&provider.id),
+            kind,
+            keys: keys.into(),
+            default_model: provider.model.as_deref().map(Into::into),
+            models,
+            takes_any,
+            prices: provider.pricing,
+            unconfirmed,
+            timeouts: provider.timeouts,
+        })
+    }
+
+    /// The plan of a model that a provider without a list was asked for.
+    ///
+    /// Until an answer confirms the name it counts as `other`: a client that makes up
+    /// names makes no series.
+    pub(crate) fn unconfirmed(&self, name: &str) -> ModelPlan {
+        ModelPlan {
+            name: name.into(),
+            prices: self.prices,
+            routes: self.unconfirmed.clone(),
+        }
+    }
+
+    /// The same after a provider has answered for that name.
+    pub(crate) fn confirmed(&self, name: &str, catalog: &Catalog) -> ModelPlan {
+        let routes = routes(catalog, &self.id, name, &self.keys);
+        ModelPlan {
+            name: name.into(),
+            prices: self.prices,
+            routes,
+        }
+    }
+}
+
+fn routes(catalog: &Catalog, provider: &str, model: &str, keys: &[KeyPlan]) -> Box<[Route]> {
+    keys.iter()
+        .map(|key| catalog.route(provider, model, &key.label))
+        .collect()
+}
+
+impl KeyPlan {
+    fn new(provider: &str, key: &Secret) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
+        value.set_sensitive(true);
+        let label = format!("{provider}-{}", key.digest().short_hex());
+        Some(Self {
+            authorization: Some(value),
+            label,
+        })
+    }
+}
+
+impl Target {
+    fn new(provider: &Provider) -> Result<Self, PlanError> {
+        let bad = |reason: &str| PlanError::BaseUrl {
+            provider: provider.id.clone(),
+            reason: reason.to_owned(),
+        };
+        let url = provider
+            .base_url
+            .as_deref()
+            .ok_or_else(|| bad("is missing"))?;
+        let uri: Uri = url.parse().map_err(|_| bad("is not a URL"))?;
+        let authority = uri.authority().ok_or_else(|| bad("has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("has a user in it; use api_keys"));
+        }
+        // An IPv6 address stands in brackets in a URL and without them elsewhere.
+        let host = authority.host().trim_matches(['[', ']']).to_owned();
+        let is_https = uri.scheme_str() == Some("https");
+        let tls = if is_https {
+            let config = crate::tls::client_config(provider.ca_file.as_deref()).map_err(
+                |(path, reason)| PlanError::CaFile {
+                    provider: provider.id.clone(),
+                    path,
+                    reason,
+                },
+            )?;
+            let name = ServerName::try_from(host.clone()).map_err(|_| bad("has no host name"))?;
+            Some(Tls { config, name })
+        } else {
+            None
+        };
+        Ok(Self {
+            port: authority
+                .port_u16()
+                .unwrap_or(if is_https { 443 } else { 80 }),
+            authority: HeaderValue::try_from(authority.as_str()).map_err(|_| bad("has no host"))?,
+            path_prefix: uri.path().trim_end_matches('/').to_owned(),
+            host,
+            tls,
+        })
+    }
+}
+
+fn sim_plan(provider: &Provider) -> SimPlan {
+    let simulator = &provider.simulator;
+    let profile = SimProfile {
+        latency_median: simulator.latency_median,
+        latency_sigma: simulator.latency_sigma,
+        token_gap_median: simulator.chunk_interval,
+        completion_tokens_median: simulator.completion_tokens as f64,
+        error_rate: simulator.error_rate,
+        ..SimProfile::default()
+    };
+    SimPlan {
+        profile,
+        seed: simulator.seed,
+    }
+}

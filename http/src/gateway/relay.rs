@@ -1,0 +1,288 @@
+//! Passes a provider's body to the client as it comes, and reads its usage on the way.
+//!
+//! Nothing is kept but the frame that is being sent: hyper asks for the next one when
+//! the client has taken the last, so a slow client slows the provider down.
+
+use super::error::UpstreamFault;
+use super::settlement::{Seen, Settlement};
+use super::upstream::UpstreamBody;
+use crate::wire::json_usage::JsonUsageScanner;
+use crate::wire::sse::{SseMode, SseUsage};
+use bytes::Bytes;
+use coo_llm_core::record::ErrorType;
+use coo_llm_runtime::{CoarseTimer, coarse_now};
+use hyper::rt::{Sleep, Timer};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+/// Reads one kind of body.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Sse(Box<SseUsage>),
+    Json {
+        scanner: Box<JsonUsageScanner>,
+        bytes: u64,
+    },
+}
+
+impl Reader {
+    pub(crate) fn sse(mode: SseMode) -> Self {
+        Self::Sse(Box::new(SseUsage::new(mode)))
+    }
+
+    pub(crate) fn json() -> Self {
+        Self::Json {
+            scanner: Box::default(),
+            bytes: 0,
+        }
+    }
+
+    /// Reads the next bytes; what goes on to the client, and whether the first token was there.
+    pub(crate) fn push(&mut self, data: Bytes) -> (Bytes, bool) {
+        match self {
+            Self::Sse(sse) => {
+                let step = sse.push(data);
+                (step.forward, step.has_first_token)
+            }
+            Self::Json { scanner, bytes } => {
+                scanner.push(&data);
+                *bytes += data.len() as u64;
+                (data, false)
+            }
+        }
+    }
+
+    /// What was held back at the end.
+    fn rest(&mut self) -> (Bytes, bool) {
+        match self {
+            Self::Sse(sse) => {
+                let step = sse.finish();
+                (step.forward, step.has_first_token)
+            }
+            Self::Json { .. } => (Bytes::new(), false),
+        }
+    }
+
+    /// What is known of the tokens so far.
+    fn seen(&self) -> Seen {
+        match self {
+            Self::Sse(sse) => {
+                let facts = sse.facts();
+                Seen {
+                    usage: facts.usage,
+                    deltas: facts.deltas,
+                    answer_bytes: 0,
+                }
+            }
+            Self::Json { bytes, .. } => Seen {
+                answer_bytes: *bytes,
+                ..Seen::default()
+            },
+        }
+    }
+
+    /// What is known at the end, and whether the answer says that it failed or is not whole.
+    pub(crate) fn conclude(self) -> (Seen, Option<ErrorType>) {
+        let seen = self.seen();
+        match self {
+            Self::Sse(sse) => {
+                let facts = sse.facts();
+                let error = if facts.has_error {
+                    Some(ErrorType::Upstream5xx)
+                } else if facts.is_truncated {
+                    Some(ErrorType::UpstreamProtocol)
+                } else {
+                    None
+                };
+                (seen, error)
+            }
+            Self::Json { scanner, .. } => {
+                let facts = scanner.finish();
+                let error = (!facts.is_whole).then_some(ErrorType::UpstreamProtocol);
+                (
+                    Seen {
+                        usage: facts.usage,
+                        ..seen
+                    },
+                    error,
+                )
+            }
+        }
+    }
+}
+
+/// A body under way from a provider to a client.
+pub(crate) struct Relay {
+    body: UpstreamBody,
+    /// What was read before the relay began.
+    first: Option<Bytes>,
+    /// `None` once the end has come.
+    open: Option<Open>,
+    patience: Patience,
+}
+
+struct Open {
+    reader: Reader,
+    settlement: Settlement,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay")
+            .field("body", &self.body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Relay {
+    pub(crate) fn new(
+        body: UpstreamBody,
+        first: Option<Bytes>,
+        reader: Reader,
+        settlement: Settlement,
+        patience: Patience,
+    ) -> Self {
+        Self {
+            body,
+            first,
+            open: Some(Open { reader, settlement }),
+            patience,
+        }
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.open.is_none()
+    }
+
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, UpstreamFault>>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(first)));
+        }
+        loop {
+            let Some(open) = &mut self.open else {
+                return Poll::Ready(None);
+            };
+            let (forward, first_token) = match self.body.poll_data(cx) {
+                Poll::Pending => {
+                    if self.patience.poll_is_over(cx) {
+                        return self.fail(UpstreamFault::Timeout);
+                    }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Err(fault))) => return self.fail(fault),
+                Poll::Ready(Some(Ok(data))) => {
+                    self.patience.renew();
+                    open.reader.push(data)
+                }
+                Poll::Ready(None) => {
+                    let rest = open.reader.rest();
+                    if rest.1 {
+                        open.settlement.first_token();
+                    }
+                    self.end();
+                    if rest.0.is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    return Poll::Ready(Some(Ok(rest.0)));
+                }
+            };
+            if first_token {
+                open.settlement.first_token();
+            }
+            if !forward.is_empty() {
+                return Poll::Ready(Some(Ok(forward)));
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(Open {
+            reader,
+            mut settlement,
+        }) = self.open.take()
+        {
+            let (seen, error) = reader.conclude();
+            settlement.seen(seen);
+            settlement.upstream_ended();
+            settlement.finish(error);
+        }
+    }
+
+    /// The client sees the break: hyper closes the connection without the body's end.
+    fn fail(&mut self, fault: UpstreamFault) -> Poll<Option<Result<Bytes, UpstreamFault>>> {
+        if let Some(Open {
+            reader,
+            mut settlement,
+        }) = self.open.take()
+        {
+            settlement.seen(reader.seen());
+            settlement.upstream_ended();
+            settlement.finish(Some(fault.error()));
+        }
+        Poll::Ready(Some(Err(fault)))
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // The client went away: what was delivered is what counts. The settlement's own
+        // drop does the rest, and the body's drop ends the provider's work.
+        if let Some(Open { reader, settlement }) = &mut self.open {
+            settlement.seen(reader.seen());
+            settlement.upstream_ended();
+        }
+    }
+}
+
+/// How long a body may take, between two frames and in all.
+pub(crate) struct Patience {
+    idle: Duration,
+    deadline: Instant,
+    last: Instant,
+    alarm: Option<Pin<Box<dyn Sleep>>>,
+}
+
+impl Patience {
+    /// From now on: at most `idle` between two frames, and `total` in all.
+    pub(crate) fn new(idle: Duration, total: Duration) -> Self {
+        let now = coarse_now();
+        // What overflows the clock is as good as for ever.
+        let deadline = now
+            .checked_add(total)
+            .unwrap_or(now + Duration::from_secs(1 << 32));
+        Self {
+            idle,
+            deadline,
+            last: now,
+            alarm: None,
+        }
+    }
+
+    fn renew(&mut self) {
+        self.last = coarse_now();
+    }
+
+    /// Whether the time is up; else the task is woken when it may be.
+    ///
+    /// The alarm is not moved with each frame: it looks again when it rings.
+    pub(crate) fn poll_is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            let until = self.deadline.min(self.last + self.idle);
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| CoarseTimer.sleep_until(until));
+            if alarm.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+            if Instant::now() >= until {
+                return true;
+            }
+            self.alarm = None;
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The workers: they accept connections and serve them until they are asked to stop.
+
+mod connection;
+mod watch;
+
+pub(crate) use watch::Watch;
+
+use super::desk::{Desk, Supplies};
+use super::plan::Plan;
+use super::request_line::RequestLog;
+use super::upstream::AddressBook;
+use crate::control::Handover;
+use crate::wire::request_id::ProcessTag;
+use connection::Connections;
+use coo_llm_runtime::{LocalBoxFuture, Worker, sleep, spawn, timeout};
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::watch::Receiver;
+
+/// How often a worker tidies up.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
+
+/// What the workers count of connections, for the control plane to read.
+#[derive(Debug, Default)]
+pub struct GatewayCounters {
+    accepted: AtomicU64,
+    refused: AtomicU64,
+    accept_errors: AtomicU64,
+    open: AtomicU64,
+}
+
+impl GatewayCounters {
+    /// Connections accepted.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections closed at once because `server.limits.max_connections` were open.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Connections that could not be accepted.
+    #[must_use]
+    pub fn accept_errors(&self) -> u64 {
+        self.accept_errors.load(Ordering::Relaxed)
+    }
+
+    /// Connections open now.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+/// The data plane, ready to run on workers.
+#[derive(Clone)]
+pub struct Gateway {
+    supplies: Supplies,
+    addresses: Receiver<Arc<AddressBook>>,
+    counters: Arc<GatewayCounters>,
+    workers: usize,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway")
+            .field("workers", &self.workers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A data plane of `workers` workers.
+    ///
+    /// `addresses` brings where the providers are; `handover` takes what is not the data
+    /// plane's, unless `is_control_apart` says that the control plane has its own socket.
+    #[must_use]
+    pub fn new(
+        plan: Arc<Plan>,
+        addresses: Receiver<Arc<AddressBook>>,
+        handover: Handover,
+        is_control_apart: bool,
+        log: RequestLog,
+        workers: usize,
+    ) -> Self {
+        let process = ProcessTag::random();
+        let supplies = Supplies {
+            plan,
+            log,
+            handover,
+            is_control_apart,
+            process,
+        };
+        Self {
+            supplies,
+            addresses,
+            counters: Arc::default(),
+            workers,
+        }
+    }
+
+    /// What the workers count.
+    #[must_use]
+    pub fn counters(&self) -> Arc<GatewayCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// The main future of a worker, for [`coo_llm_runtime::start`].
+    #[must_use]
+    pub fn run(&self, worker: Worker) -> LocalBoxFuture<'static, ()> {
+        Box::pin(self.clone().serve(worker))
+    }
+
+    async fn serve(self, worker: Worker) {
+        let desk = Rc::new(Desk::new(&self.supplies, worker.index));
+        let plan = Arc::clone(&self.supplies.plan);
+        let connections_max = (plan.connections_max as usize).div_ceil(self.workers);
+        let connections = Rc::new(Connections::new(Arc::clone(&self.counters)));
+        let mut addresses = self.addresses;
+        desk.readdress(Arc::clone(&addresses.borrow_and_update()));
+        spawn({
+            let desk = Rc::clone(&desk);
+            async move {
+                while addresses.changed().await.is_ok() {
+                    let book = Arc::clone(&addresses.borrow_and_update());
+                    desk.readdress(book);
+                }
+            }
+        });
+        spawn({
+            let desk = Rc::clone(&desk);
+            async move {
+                loop {
+                    sleep(TIDY_EVERY).await;
+                    desk.tidy();
+                }
+            }
+        });
+        while let Some(accepted) = worker.listener.next(&worker.shutdown).await {
+            match accepted {
+                Ok((stream, peer)) => {
+                    if connections.open() >= connections_max {
+                        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    spawn(connections.serve(Rc::clone(&desk), stream, peer));
+                }
+                Err(error) => {
+                    self.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                }
+            }
+        }
+        drop(worker.listener);
+        desk.close();
+        connections.drain();
+        if timeout(plan.drain_timeout, connections.all_closed())
+            .await
+            .is_err()
+        {
+            let open = connections.open();
+            tracing::warn!(open, "connections were cut off at the end of the drain");
+        }
+    }
+}

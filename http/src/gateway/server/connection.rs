@@ -1,0 +1,232 @@
+//! The connections of one worker.
+
+use super::GatewayCounters;
+use super::watch::Watch;
+use crate::gateway::desk::Desk;
+use coo_llm_runtime::{CoarseTimer, TcpStream};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Timer, Write};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+/// Bytes that hyper may hold of a connection, which bounds a request's head; hyper's
+/// own default is 400 KiB. Providers' heads and clients' have 1 to 3 KiB.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// The open connections, so that a drain reaches each of them.
+#[derive(Debug)]
+pub(super) struct Connections {
+    open: RefCell<HashMap<u64, Rc<Watch>>>,
+    next: Cell<u64>,
+    is_draining: Cell<bool>,
+    /// Who waits for the last one to close.
+    waiting: RefCell<Option<Waker>>,
+    counters: Arc<GatewayCounters>,
+}
+
+impl Connections {
+    pub(super) fn new(counters: Arc<GatewayCounters>) -> Self {
+        Self {
+            open: RefCell::default(),
+            next: Cell::new(0),
+            is_draining: Cell::new(false),
+            waiting: RefCell::new(None),
+            counters,
+        }
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.borrow().len()
+    }
+
+    /// Tells every connection to close after the request that it has.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+        for watch in self.open.borrow().values() {
+            watch.wake();
+        }
+    }
+
+    pub(super) async fn all_closed(&self) {
+        poll_fn(|cx| {
+            if self.open.borrow().is_empty() {
+                return Poll::Ready(());
+            }
+            self.waiting.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The task of one connection. It counts as open from now on.
+    pub(super) fn serve(
+        self: &Rc<Self>,
+        desk: Rc<Desk>,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> + 'static {
+        let plan = desk.plan();
+        let watch = Rc::new(Watch::new(plan.header_timeout, plan.idle_timeout));
+        let entry = self.enter(Rc::clone(&watch));
+        async move {
+            let connections = Rc::clone(&entry.connections);
+            run(&connections, &desk, stream, peer, &watch).await;
+            drop(entry);
+        }
+    }
+
+    fn enter(self: &Rc<Self>, watch: Rc<Watch>) -> Entry {
+        let id = self.next.replace(self.next.get() + 1);
+        self.open.borrow_mut().insert(id, watch);
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        self.counters.open.fetch_add(1, Ordering::Relaxed);
+        Entry {
+            id,
+            connections: Rc::clone(self),
+        }
+    }
+}
+
+/// A connection's place among the open ones.
+struct Entry {
+    id: u64,
+    connections: Rc<Connections>,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.connections
+            .counters
+            .open
+            .fetch_sub(1, Ordering::Relaxed);
+        let mut open = self.connections.open.borrow_mut();
+        open.remove(&self.id);
+        if open.is_empty()
+            && let Some(waiting) = self.connections.waiting.take()
+        {
+            waiting.wake();
+        }
+    }
+}
+
+async fn run(
+    connections: &Connections,
+    desk: &Rc<Desk>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    watch: &Rc<Watch>,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        let (desk, watch) = (Rc::clone(desk), Rc::clone(watch));
+        async move {
+            watch.works();
+            let reply = desk.answer(request, peer, &watch).await;
+            Ok::<_, Infallible>(reply.map(|body| body.watched(watch)))
+        }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None) // The watch does it, and tells an idle connection apart.
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(
+            Watched {
+                stream,
+                watch: Rc::clone(watch),
+            },
+            service,
+        );
+    let mut connection = pin!(connection);
+    let mut alarm = CoarseTimer.sleep(watch.look_again());
+    let mut is_draining = false;
+    let ended = poll_fn(|cx| {
+        watch.set_task(cx.waker());
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+            if !is_draining && connections.is_draining.get() {
+                is_draining = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let deadline = watch.deadline().unwrap_or(now + watch.look_again());
+            if deadline <= now {
+                // Dropping the connection drops what it does, which settles itself.
+                return Poll::Ready(Ok(()));
+            }
+            alarm = CoarseTimer.sleep_until(deadline);
+        }
+    })
+    .await;
+    if let Err(error) = ended {
+        // The client's fault or its choice; requests are counted by their settlements.
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+}
+
+/// The stream, seen by the watch.
+struct Watched {
+    stream: TcpStream,
+    watch: Rc<Watch>,
+}
+
+impl Read for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Read::poll_read(Pin::new(&mut self.stream), cx, buf);
+        if matches!(read, Poll::Ready(Ok(()))) {
+            // The end counts too: there is nothing to wait for then.
+            self.watch.has_read();
+        }
+        read
+    }
+}
+
+impl Write for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Write::poll_write(Pin::new(&mut self.stream), cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Write::poll_write_vectored(Pin::new(&mut self.stream), cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        Write::is_write_vectored(&self.stream)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_flush(Pin::new(&mut self.stream), cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_shutdown(Pin::new(&mut self.stream), cx)
+    }
+}

@@ -1,0 +1,99 @@
+//! What a connection is doing, and how long it may.
+
+use coo_llm_runtime::coarse_now;
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waits for a request.
+    Idle,
+    /// The head of a request has begun to arrive.
+    Head,
+    /// The body of a request arrives.
+    Body,
+    /// The request is worked on or answered; its own time-outs hold.
+    Work,
+}
+
+/// The state of one connection, written as it moves and looked at when its alarm rings.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    phase: Cell<Phase>,
+    since: Cell<Instant>,
+    head_time_max: Duration,
+    idle_time_max: Duration,
+    /// The connection's task.
+    task: RefCell<Option<Waker>>,
+}
+
+impl Watch {
+    pub(super) fn new(head_time_max: Duration, idle_time_max: Duration) -> Self {
+        Self {
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(coarse_now()),
+            head_time_max,
+            idle_time_max,
+            task: RefCell::new(None),
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(coarse_now());
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn has_read(&self) {
+        match self.phase.get() {
+            Phase::Idle => self.enter(Phase::Head),
+            Phase::Body => self.enter(Phase::Body),
+            Phase::Head | Phase::Work => {}
+        }
+    }
+
+    /// The head is whole and the body is being read.
+    pub(crate) fn reads_body(&self) {
+        self.enter(Phase::Body);
+    }
+
+    /// The request is whole.
+    pub(crate) fn works(&self) {
+        self.enter(Phase::Work);
+    }
+
+    /// The answer is out.
+    pub(crate) fn answered(&self) {
+        self.enter(Phase::Idle);
+    }
+
+    /// When the connection has waited for too long; `None` while it works.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let limit = match self.phase.get() {
+            Phase::Idle => self.idle_time_max,
+            Phase::Head | Phase::Body => self.head_time_max,
+            Phase::Work => return None,
+        };
+        self.since.get().checked_add(limit)
+    }
+
+    /// The shortest time after which there is something to look at.
+    pub(super) fn look_again(&self) -> Duration {
+        self.head_time_max.min(self.idle_time_max)
+    }
+
+    pub(super) fn set_task(&self, waker: &Waker) {
+        let mut task = self.task.borrow_mut();
+        match &mut *task {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn wake(&self) {
+        if let Some(task) = self.task.borrow().as_ref() {
+            task.wake_by_ref();
+        }
+    }
+}

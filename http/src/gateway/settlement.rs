@@ -1,0 +1,344 @@
+//! The one record of a request, made whatever happens to it.
+//!
+//! A [`Settlement`] is born with the request and goes where the request goes. It is
+//! settled once: by who finishes the request, or by its drop where the client went
+//! away. Nothing else records.
+
+use super::desk::Desk;
+use super::error::{Refusal, outcome};
+use super::plan::ModelPlan;
+use super::request_line::RequestLine;
+use crate::wire::request_id::RequestId;
+use crate::wire::usage::UsageOutcome;
+use coo_llm_core::record::{
+    Attempt, Endpoint, ErrorType, Limit, Outcome, Record, Tokens, UsageSource,
+};
+use coo_llm_core::{Micros, NanoUsd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The status that is logged where the client went away; nginx's number for it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// Bytes that stand for a token in an estimate; OpenAI's rule of thumb for English.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// What is known of the tokens when no more is to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) usage: UsageOutcome,
+    /// Non-empty deltas of a stream.
+    pub(crate) deltas: u64,
+    /// Bytes of a JSON answer that came.
+    pub(crate) answer_bytes: u64,
+}
+
+/// What was made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Used {
+    tokens: Tokens,
+    source: Option<UsageSource>,
+}
+
+/// An attempt at a provider.
+#[derive(Debug)]
+struct Trying {
+    provider: usize,
+    key: usize,
+    model: Arc<ModelPlan>,
+    started: Instant,
+    ended: Option<Instant>,
+    outcome: Option<Outcome>,
+    limited: Option<Limit>,
+    /// Whether the provider may have done work for it.
+    worked: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Settlement {
+    desk: Rc<Desk>,
+    request_id: RequestId,
+    arrived: Instant,
+    endpoint: Endpoint,
+    client: Option<usize>,
+    trying: Option<Trying>,
+    /// Bytes of the request's body.
+    asked_bytes: u64,
+    status: u16,
+    is_stream: bool,
+    first_token: Option<Instant>,
+    seen: Seen,
+    error: Option<ErrorType>,
+    is_settled: bool,
+}
+
+impl Settlement {
+    pub(crate) fn new(desk: Rc<Desk>, endpoint: Endpoint, request_id: RequestId) -> Self {
+        Self {
+            desk,
+            request_id,
+            arrived: Instant::now(),
+            endpoint,
+            client: None,
+            trying: None,
+            asked_bytes: 0,
+            status: CLIENT_CLOSED_REQUEST,
+            is_stream: false,
+            first_token: None,
+            seen: Seen::default(),
+            error: None,
+            is_settled: false,
+        }
+    }
+
+    pub(crate) fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    pub(crate) fn of_client(&mut self, client: usize) {
+        self.client = Some(client);
+    }
+
+    pub(crate) fn asked(&mut self, bytes: usize, is_stream: bool) {
+        self.asked_bytes = bytes as u64;
+        self.is_stream = is_stream;
+    }
+
+    /// An attempt begins.
+    pub(crate) fn begin(&mut self, provider: usize, model: Arc<ModelPlan>, key: usize) {
+        self.desk.active(provider, 1);
+        self.trying = Some(Trying {
+            provider,
+            key,
+            model,
+            started: Instant::now(),
+            ended: None,
+            outcome: None,
+            limited: None,
+            worked: true,
+        });
+    }
+
+    /// The provider answered with this status: for that name, if it was not sure before,
+    /// `model` is the series from now on.
+    pub(crate) fn answered(&mut self, status: u16, error: Option<ErrorType>) {
+        self.status = status;
+        let Some(trying) = &mut self.trying else {
+            return;
+        };
+        if error.is_none() {
+            trying.model = self.desk.confirmed(trying.provider, &trying.model);
+        } else {
+            // An error answer says that no tokens were used.
+            trying.worked = false;
+            trying.outcome = Some(outcome(error));
+            trying.limited = (error == Some(ErrorType::RateLimit)).then_some(Limit::Requests);
+        }
+    }
+
+    /// The provider could not be reached, so it did nothing.
+    pub(crate) fn not_reached(&mut self) {
+        if let Some(trying) = &mut self.trying {
+            trying.worked = false;
+        }
+    }
+
+    /// Notes the first token of a stream, now.
+    pub(crate) fn first_token(&mut self) {
+        self.first_token.get_or_insert_with(Instant::now);
+    }
+
+    /// Notes what is known of the tokens so far.
+    pub(crate) fn seen(&mut self, seen: Seen) {
+        self.seen = seen;
+    }
+
+    /// The provider has nothing more to say. The cost, where it is known.
+    pub(crate) fn upstream_ended(&mut self) -> Option<NanoUsd> {
+        if let Some(trying) = &mut self.trying {
+            trying.ended.get_or_insert_with(Instant::now);
+        }
+        self.cost(self.used().tokens, self.used().source)
+    }
+
+    /// The answer is the gateway's own.
+    pub(crate) fn refuse(mut self, refusal: &Refusal) {
+        self.status = refusal.kind.status();
+        self.settle(Some(refusal.error));
+    }
+
+    /// The request is over; `error` is why it failed, if it did.
+    pub(crate) fn finish(mut self, error: Option<ErrorType>) {
+        self.settle(error);
+    }
+
+    /// The request is over, without a provider.
+    pub(crate) fn finish_with(mut self, status: u16) {
+        self.status = status;
+        self.settle(None);
+    }
+
+    fn used(&self) -> Used {
+        let none = Used {
+            tokens: Tokens::default(),
+            source: None,
+        };
+        let Some(trying) = &self.trying else {
+            return none;
+        };
+        let Seen {
+            usage,
+            deltas,
+            answer_bytes,
+        } = self.seen;
+        if let UsageOutcome::Reported(tokens) = usage {
+            return Used {
+                tokens,
+                source: Some(UsageSource::Provider),
+            };
+        }
+        if !trying.worked {
+            return none;
+        }
+        if deltas == 0 && answer_bytes == 0 {
+            // The provider may have worked and billed; nobody knows what.
+            return Used {
+                source: Some(UsageSource::Missing),
+                ..none
+            };
+        }
+        let output = match self.endpoint {
+            Endpoint::Embeddings => 0,
+            _ if deltas > 0 => deltas,
+            _ => answer_bytes.div_ceil(BYTES_PER_TOKEN),
+        };
+        let mut tokens = Tokens {
+            input: self.asked_bytes.div_ceil(BYTES_PER_TOKEN),
+            output,
+            ..Tokens::default()
+        };
+        if let UsageOutcome::Malformed {
+            sure,
+            is_input_known,
+            is_output_known,
+            ..
+        } = usage
+        {
+            let estimate = tokens;
+            tokens = sure;
+            if !is_input_known {
+                tokens.input = estimate.input;
+            }
+            if !is_output_known {
+                tokens.output = estimate.output;
+            }
+        }
+        Used {
+            tokens,
+            source: Some(UsageSource::Estimated),
+        }
+    }
+
+    /// Nothing used costs nothing; what is not known is `None`.
+    fn cost(&self, tokens: Tokens, source: Option<UsageSource>) -> Option<NanoUsd> {
+        match source {
+            None => Some(NanoUsd::ZERO),
+            Some(UsageSource::Missing) => None,
+            Some(_) => Some(self.trying.as_ref()?.model.prices.as_ref()?.cost(&tokens)),
+        }
+    }
+
+    fn settle(&mut self, error: Option<ErrorType>) {
+        self.is_settled = true;
+        self.error = error;
+        let now = Instant::now();
+        let Used { tokens, source } = self.used();
+        let cost = self.cost(tokens, source);
+        let latency = Micros::from(now - self.arrived);
+        let attempt = self.trying.as_ref().map(|trying| Attempt {
+            route: trying.model.routes[trying.key],
+            outcome: trying.outcome.unwrap_or(outcome(error)),
+            latency: Micros::from(trying.ended.unwrap_or(now) - trying.started),
+            limited: trying.limited,
+        });
+        let waited = attempt.map_or(Micros(0), |attempt| attempt.latency);
+        let no_one = self.desk.plan().no_one;
+        let per_token = self.first_token.and_then(|first| {
+            let last = self
+                .trying
+                .as_ref()
+                .and_then(|trying| trying.ended)
+                .unwrap_or(now);
+            let gaps = tokens
+                .total_output()
+                .checked_sub(1)
+                .filter(|gaps| *gaps > 0)?;
+            Some(Micros(
+                Micros::from(last.saturating_duration_since(first))
+                    .0
+                    .div_ceil(gaps),
+            ))
+        });
+        let finished = self.desk.unix_millis(now);
+        let record = Record {
+            route: attempt.map_or(no_one.route, |attempt| attempt.route),
+            client: self
+                .client
+                .map_or(no_one.client, |at| self.desk.plan().clients[at].series),
+            endpoint: self.endpoint,
+            finished,
+            latency,
+            overhead: Micros(latency.0.saturating_sub(waited.0)),
+            time_to_first_token: self
+                .first_token
+                .map(|first| Micros::from(first - self.arrived)),
+            time_per_output_token: per_token,
+            tokens,
+            usage: source,
+            cost,
+            error,
+            limited: None,
+            attempts: attempt.as_slice(),
+        };
+        self.desk.record(&record);
+        if let Some(trying) = &self.trying {
+            self.desk.active(trying.provider, -1);
+        }
+        self.log(&record);
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let plan = self.desk.plan();
+        let none = || self.desk.none();
+        let client = self.client.map(|at| &plan.clients[at]);
+        let trying = self.trying.as_ref();
+        self.desk.log(RequestLine {
+            finished: record.finished,
+            request_id: self.request_id,
+            provider: trying.map_or_else(none, |t| plan.providers[t.provider].id.clone()),
+            model: trying.map_or_else(none, |trying| trying.model.name.clone()),
+            client_id: client.map_or_else(none, |client| client.id.clone()),
+            client_key: client.map_or_else(none, |client| client.key_hint.clone()),
+            status: self.status,
+            latency: record.latency,
+            tokens_used: record.tokens.total(),
+            cost: record.cost,
+            stream: self.is_stream,
+            error: record.error,
+        });
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.status = CLIENT_CLOSED_REQUEST;
+            self.settle(Some(ErrorType::ClientAbort));
+        }
+    }
+}
