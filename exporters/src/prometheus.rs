@@ -146,7 +146,7 @@ impl Renderer {
     /// must not have the name of a family of the meter.
     ///
     /// # Cost
-    /// About 30 ns a counter; holds no lock of the catalogue.
+    /// About 20 ns a series: `examples/scrape_speed.rs`. Holds no lock of the catalogue.
     pub fn render(
         &mut self,
         format: Format,
