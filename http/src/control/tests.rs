@@ -111,7 +111,8 @@ async fn health_and_readiness_are_told() {
 
 #[tokio::test]
 async fn a_scrape_is_negotiated() {
-    let router = router(control(&Meter::new(100), false));
+    let meter = Meter::new(2000);
+    let router = router(control(&meter, false));
     let text = ask(&router, "GET", "/metrics", &[]).await;
     assert_eq!(text.status, StatusCode::OK);
     assert_eq!(
@@ -135,7 +136,7 @@ async fn a_scrape_is_negotiated() {
     assert!(!text.text().contains(duration));
     let accept = (ACCEPT, "application/openmetrics-text;version=1.0.0");
     let zip = (ACCEPT_ENCODING, "gzip");
-    let zipped = ask(&router, "GET", "/metrics", &[accept, zip]).await;
+    let zipped = ask(&router, "GET", "/metrics", &[accept.clone(), zip.clone()]).await;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(zipped.headers[CONTENT_TYPE], kind);
     assert_eq!(zipped.headers[CONTENT_ENCODING], "gzip");
@@ -143,6 +144,15 @@ async fn a_scrape_is_negotiated() {
     let read = flate2::read::GzDecoder::new(&*zipped.body).read_to_string(&mut page);
     assert_eq!(read.expect("gzip"), page.len());
     assert!(page.ends_with("# EOF\n") && page.contains(duration));
+    // A page that is zipped on a thread of its own.
+    for n in 0..1000 {
+        meter.catalog().client(&format!("client-{n}"));
+    }
+    let zipped = ask(&router, "GET", "/metrics", &[accept, zip]).await;
+    let mut page = String::new();
+    let read = flate2::read::GzDecoder::new(&*zipped.body).read_to_string(&mut page);
+    assert!(read.expect("gzip") > 64 * 1024 && page.ends_with("# EOF\n"));
+    assert!(page.contains("{client_id=\"client-999\"}"));
     let head = ask(&router, "HEAD", "/metrics", &[]).await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
 }
