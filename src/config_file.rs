@@ -9,6 +9,9 @@ use std::process::ExitCode;
 /// The file that is read where none is named.
 const DEFAULT_FILE: &str = "coo-llm.yaml";
 
+/// The name of the source where there is no file.
+pub(crate) const BUILTIN: &str = "built-in defaults";
+
 /// Reads the configuration; with it comes the name of its source, for people.
 ///
 /// # Errors
@@ -19,7 +22,7 @@ pub(crate) fn load(named: Option<&Path>) -> Result<(String, Config), Problems> {
     let is_missing =
         || matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound);
     if named.is_none() && is_missing() {
-        return Ok(("built-in defaults".into(), Config::builtin()));
+        return Ok((BUILTIN.into(), Config::builtin()));
     }
     let config = coo_llm_config::load(path)?;
     Ok((path.display().to_string(), config))

@@ -14,9 +14,8 @@ mod rfc3339;
 mod rotate;
 mod subscriber;
 
-pub(crate) use line::RequestLine;
-
 use coo_llm_config::{LogLevel, Logging};
+use coo_llm_http::gateway::RequestLine;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use output::Output;
 use std::io;
@@ -38,11 +37,12 @@ const WRITE_PAUSE: Duration = Duration::from_millis(10);
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What travels to the log thread.
+#[derive(Debug)]
 enum Message {
     /// A finished line.
     Text(String),
     /// A request, still to be rendered.
-    Request(RequestLine),
+    Request(Box<RequestLine>),
     /// The end: write what is here and return.
     Stop,
 }
@@ -58,8 +58,8 @@ pub(crate) struct LogHandle {
 impl LogHandle {
     /// Logs a finished request, if its level is wanted. Never waits.
     pub(crate) fn request(&self, line: RequestLine) {
-        if line.level() <= self.level {
-            self.send(Message::Request(line));
+        if line::request_level(&line) <= self.level {
+            self.send(Message::Request(Box::new(line)));
         }
     }
 
@@ -77,6 +77,7 @@ impl LogHandle {
 }
 
 /// Ends the log when it is dropped: what was logged before is written then.
+#[derive(Debug)]
 pub(crate) struct LogGuard {
     queue: Sender<Message>,
     finished: Receiver<()>,
@@ -140,7 +141,7 @@ fn write_all(messages: &Receiver<Message>, mut output: Output, dropped: &AtomicU
         while let Some(message) = next {
             match message {
                 Message::Text(line) => lost += output.write(&line),
-                Message::Request(request) => lost += output.write(&request.render()),
+                Message::Request(request) => lost += output.write(&line::render_request(&request)),
                 Message::Stop => {
                     stop = true;
                     break;

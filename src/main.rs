@@ -5,15 +5,13 @@ mod cli;
 mod config_file;
 mod demo;
 mod exit;
+mod gateway;
 mod hash_password;
-// The lint tells when to remove this.
-#[expect(
-    dead_code,
-    reason = "serve and demo install it, and are not in this build yet"
-)]
+mod keys;
 mod logging;
 mod say;
 mod serve;
+mod signals;
 
 use cli::Command;
 use std::process::ExitCode;
@@ -21,7 +19,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(Command::Serve { config }) => match config_file::load(config.as_deref()) {
-            Ok((_, config)) => serve::run(config),
+            Ok((source, config)) => serve::run(config, source == config_file::BUILTIN),
             Err(problems) => config_file::refuse(&problems),
         },
         Ok(Command::Demo(options)) => demo::run(options),

@@ -1,78 +1,54 @@
 //! The JSON of one log line: `timestamp`, `level`, `target`, `message`, then the fields.
 
 use super::rfc3339::Rfc3339;
+use coo_llm_core::NanoUsd;
+use coo_llm_http::gateway::RequestLine;
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-/// What is logged about one finished request. A worker fills it in and sends it
-/// off; the log thread makes the text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RequestLine {
-    /// When it finished, unix milliseconds.
-    pub(crate) time_ms: u64,
-    /// The `x-request-id` of the answer.
-    pub(crate) request_id: Arc<str>,
-    /// The provider's id, or `none`.
-    pub(crate) provider: Arc<str>,
-    /// The model's name.
-    pub(crate) model: Arc<str>,
-    /// The client's id, or empty where nobody was recognised.
-    pub(crate) client_id: Arc<str>,
-    /// A hash of the client's key, never the key.
-    pub(crate) client_key: Arc<str>,
-    /// The HTTP status of the answer.
-    pub(crate) status: u16,
-    /// How long it took, microseconds.
-    pub(crate) latency_us: u64,
-    /// Tokens in all.
-    pub(crate) tokens_used: u64,
-    /// The cost in nano-USD; `None` where no price is known.
-    pub(crate) cost_nano_usd: Option<u64>,
-    /// Whether the answer was a stream.
-    pub(crate) stream: bool,
-    /// The error type of the metrics, where there was an error.
-    pub(crate) error_type: Option<&'static str>,
+/// The level a request is logged at: by its status.
+pub(crate) fn request_level(request: &RequestLine) -> Level {
+    match request.status {
+        500.. => Level::ERROR,
+        400..500 => Level::WARN,
+        _ => Level::INFO,
+    }
 }
 
-impl RequestLine {
-    /// The level it is logged at: by the status.
-    pub(crate) fn level(&self) -> Level {
-        match self.status {
-            500.. => Level::ERROR,
-            400..500 => Level::WARN,
-            _ => Level::INFO,
+/// The line of a finished request, with its line end.
+pub(crate) fn render_request(request: &RequestLine) -> String {
+    let mut line = Line::start(
+        request.finished.0,
+        request_level(request),
+        "coo_llm::request",
+    );
+    line.text("message", "request");
+    line.text("request_id", request.request_id.as_str());
+    line.text("provider", &request.provider);
+    line.text("model", &request.model);
+    let latency_us = request.latency.0;
+    line.raw(
+        "latency_ms",
+        format_args!("{}.{:03}", latency_us / 1000, latency_us % 1000),
+    );
+    line.raw("tokens_used", format_args!("{}", request.tokens_used));
+    line.text("client_key", &request.client_key);
+    line.text("client_id", &request.client_id);
+    line.raw("status", format_args!("{}", request.status));
+    match request.cost {
+        // Exact: nine decimals, no binary fraction.
+        Some(NanoUsd(nano)) => {
+            let (usd, rest) = (nano / NanoUsd::PER_USD, nano % NanoUsd::PER_USD);
+            line.raw("cost_usd", format_args!("{usd}.{rest:09}"));
         }
+        None => line.raw("cost_usd", format_args!("null")),
     }
-
-    /// The line with its line end.
-    pub(crate) fn render(&self) -> String {
-        let mut line = Line::start(self.time_ms, self.level(), "coo_llm::request");
-        line.text("message", "request");
-        line.text("request_id", &self.request_id);
-        line.text("provider", &self.provider);
-        line.text("model", &self.model);
-        let ms = format_args!("{}.{:03}", self.latency_us / 1000, self.latency_us % 1000);
-        line.raw("latency_ms", ms);
-        line.raw("tokens_used", format_args!("{}", self.tokens_used));
-        line.text("client_key", &self.client_key);
-        line.text("client_id", &self.client_id);
-        line.raw("status", format_args!("{}", self.status));
-        match self.cost_nano_usd {
-            // Exact: nine decimals, no binary fraction.
-            Some(nano) => {
-                let (usd, rest) = (nano / 1_000_000_000, nano % 1_000_000_000);
-                line.raw("cost_usd", format_args!("{usd}.{rest:09}"));
-            }
-            None => line.raw("cost_usd", format_args!("null")),
-        }
-        line.raw("stream", format_args!("{}", self.stream));
-        if let Some(error) = self.error_type {
-            line.text("error_type", error);
-        }
-        line.end()
+    line.raw("stream", format_args!("{}", request.stream));
+    if let Some(error) = request.error {
+        line.text("error_type", error.as_str());
     }
+    line.end()
 }
 
 /// The line of a `tracing` event.
@@ -175,28 +151,31 @@ fn quote(out: &mut String, text: &str) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use coo_llm_core::record::ErrorType;
+    use coo_llm_core::{Micros, UnixMillis};
+    use coo_llm_http::wire::request_id::RequestId;
     use serde_json::{Value, json};
 
     pub(crate) fn request(status: u16) -> RequestLine {
         RequestLine {
-            time_ms: 951_782_400_007,
-            request_id: "req-1".into(),
+            finished: UnixMillis(951_782_400_007),
+            request_id: RequestId::from_client(b"req-1").expect("an id"),
             provider: "openai".into(),
             model: "gpt\u{1b}[2J\n\"\\é\u{9b}".into(),
             client_id: "client-123".into(),
             client_key: "0123abcd".into(),
             status,
-            latency_us: 12_034,
+            latency: Micros(12_034),
             tokens_used: 42,
-            cost_nano_usd: Some(1_000_000_230),
+            cost: Some(NanoUsd(1_000_000_230)),
             stream: true,
-            error_type: (status >= 400).then_some("upstream_5xx"),
+            error: (status >= 400).then_some(ErrorType::Upstream5xx),
         }
     }
 
     #[test]
     fn a_request_is_one_line_of_json() {
-        let text = request(502).render();
+        let text = render_request(&request(502));
         assert!(
             text.ends_with("}\n") && !text.trim_end().contains(char::is_control),
             "{text}"
@@ -219,14 +198,14 @@ pub(crate) mod tests {
 
     #[test]
     fn the_level_follows_the_status_and_no_price_is_null() {
-        assert_eq!(request(200).level(), Level::INFO);
-        assert_eq!(request(404).level(), Level::WARN);
-        assert_eq!(request(500).level(), Level::ERROR);
+        assert_eq!(request_level(&request(200)), Level::INFO);
+        assert_eq!(request_level(&request(404)), Level::WARN);
+        assert_eq!(request_level(&request(500)), Level::ERROR);
         let unpriced = RequestLine {
-            cost_nano_usd: None,
+            cost: None,
             ..request(200)
         };
-        let value: Value = serde_json::from_str(&unpriced.render()).expect("JSON");
+        let value: Value = serde_json::from_str(&render_request(&unpriced)).expect("JSON");
         assert_eq!(value["cost_usd"], Value::Null);
         assert_eq!(value.get("error_type"), None);
     }

@@ -4,7 +4,7 @@ use super::PlanError;
 use crate::wire::simulator::SimProfile;
 use coo_llm_config::{Provider, ProviderType, Secret, Timeouts};
 use coo_llm_core::Catalog;
-use coo_llm_core::catalog::{NONE, OTHER, ProviderId, Route};
+use coo_llm_core::catalog::{OTHER, ProviderId, Route};
 use coo_llm_core::price::Prices;
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
@@ -104,10 +104,7 @@ impl ProviderPlan {
                 provider: provider.id.clone(),
             })?;
         if keys.is_empty() {
-            keys.push(KeyPlan {
-                authorization: None,
-                label: NONE.to_owned(),
-            });
+            keys.push(KeyPlan::keyless(&provider.id));
         }
         let plan = |name: &str, prices: Option<Prices>| {
             let routes = routes(catalog, &provider.id, name, &keys);
@@ -177,6 +174,16 @@ fn routes(catalog: &Catalog, provider: &str, model: &str, keys: &[KeyPlan]) -> B
 }
 
 impl KeyPlan {
+    /// For a provider that asks for no key: labelled as the empty key would be, since
+    /// `none` means that no provider was chosen.
+    fn keyless(provider: &str) -> Self {
+        let label = format!("{provider}-{}", Secret::new("").digest().short_hex());
+        Self {
+            authorization: None,
+            label,
+        }
+    }
+
     fn new(provider: &str, key: &Secret) -> Option<Self> {
         let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
         value.set_sensitive(true);
