@@ -59,7 +59,7 @@ pub struct Target {
 pub struct Event {
     /// `None` where it was refused before a provider was chosen.
     pub target: Option<Target>,
-    /// The client, where its key was right.
+    /// The client; `None` where no key was right, which counts as `none`.
     pub client: Option<String>,
     /// What the upstream reported.
     pub tokens: Option<TokenCounts>,
@@ -134,12 +134,10 @@ impl Oracle {
             let labels = [key, ("limit", "requests"), ("origin", "provider")];
             self.add("coo_llm_rate_limits_total", &labels, 1);
         }
-        let client = event.client.as_deref().map(|id| ("client_id", id));
-        if let Some(client) = client {
-            self.add("coo_llm_client_requests_total", &[client], 1);
-            if event.error.is_some() {
-                self.add("coo_llm_client_errors_total", &[client], 1);
-            }
+        let client = ("client_id", event.client.as_deref().unwrap_or("none"));
+        self.add("coo_llm_client_requests_total", &[client], 1);
+        if event.error.is_some() {
+            self.add("coo_llm_client_errors_total", &[client], 1);
         }
         let Some(tokens) = &event.tokens else { return };
         self.add(
@@ -150,16 +148,12 @@ impl Oracle {
         for (kind, count) in tokens.by_type() {
             let kind = ("type", kind);
             self.add("coo_llm_tokens_total", &[provider, model, key, kind], count);
-            if let Some(client) = client {
-                self.add("coo_llm_client_tokens_total", &[client, kind], count);
-            }
+            self.add("coo_llm_client_tokens_total", &[client, kind], count);
         }
         if let Some(pricing) = &event.pricing {
             let cost = cost_nano_usd(pricing, tokens);
             self.add("coo_llm_cost_total", route, cost);
-            if let Some(client) = client {
-                self.add("coo_llm_client_cost_total", &[client], cost);
-            }
+            self.add("coo_llm_client_cost_total", &[client], cost);
         } else {
             self.add("coo_llm_unpriced_requests_total", &[provider, model], 1);
         }

@@ -180,6 +180,10 @@ pub(super) fn stream(kind: Kind, model: &str, script: &Script, include_usage: bo
         cutter.add(event(script, &chunks.usage_only()).as_bytes(), false, true);
     }
     cutter.add(event(script, "[DONE]").as_bytes(), false, false);
+    let gate = script.gate.as_ref();
+    if let Some(gate) = gate.filter(|_| script.gate_after_chunks > count) {
+        cutter.barrier(Step::Gate(gate.clone()));
+    }
     plan(cutter)
 }
 

@@ -38,7 +38,8 @@ pub struct Script {
     pub fault: Option<Fault>,
     /// Wait for this gate to be opened by the test.
     pub gate: Option<String>,
-    /// Content chunks to send before waiting at the gate; 0 = wait before the headers.
+    /// Content chunks to send before waiting at the gate; 0 = wait before the headers, more than
+    /// `chunks` = wait after `[DONE]`, before the end of the body.
     pub gate_after_chunks: u32,
 }
 
