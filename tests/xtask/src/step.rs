@@ -7,12 +7,25 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+/// Why a step failed, and the tests that it ran all the same.
+struct Failure {
+    tally: Tally,
+    why: String,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        let tally = Tally::default();
+        Self { tally, why }
+    }
+}
+
 /// A step: its name on the command line and what it does.
-type Step = (&'static str, fn() -> Result<Tally, String>);
+type Step = (&'static str, fn() -> Result<Tally, Failure>);
 
 /// In order; the cheap ones first.
 const STEPS: [Step; 8] = [
-    ("install", || install::run().map(|()| Tally::default())),
+    ("install", || Ok(install::run().map(|()| Tally::default())?)),
     ("fmt", || run(cargo("fmt --all --check"))),
     ("clippy", clippy),
     ("doc", doc),
@@ -57,8 +70,9 @@ pub(crate) fn run_steps(wanted: &[String]) -> Result<(), String> {
                     "ok".to_owned()
                 }
             }
-            Err(why) => {
+            Err(Failure { tally, why }) => {
                 println!("xtask: {name}: {why}");
+                total.add(tally);
                 failed.push(*name);
                 format!("FAILED  {why}")
             }
@@ -81,39 +95,39 @@ pub(crate) fn run_steps(wanted: &[String]) -> Result<(), String> {
     Err(format!("failed: {}", failed.join(", ")))
 }
 
-fn clippy() -> Result<Tally, String> {
+fn clippy() -> Result<Tally, Failure> {
     run(cargo(
         "clippy --workspace --all-targets --locked -- -D warnings",
     ))
 }
 
-fn doc() -> Result<Tally, String> {
+fn doc() -> Result<Tally, Failure> {
     let mut command = cargo("doc --locked --no-deps --workspace");
     command.env("RUSTDOCFLAGS", "-D warnings");
     run(command)
 }
 
 /// Unit, property and doc tests of everything but the end-to-end crate.
-fn unit() -> Result<Tally, String> {
+fn unit() -> Result<Tally, Failure> {
     run(cargo(
         "test --locked --workspace --exclude coo-llm-tests --no-fail-fast",
     ))
 }
 
 /// The models of core's lock-free parts. `--cfg loom` changes every crate: a target folder of its own.
-fn loom() -> Result<Tally, String> {
+fn loom() -> Result<Tally, Failure> {
     let mut command = cargo("test --locked -p coo-llm-core --lib --release loom");
     command.env("RUSTFLAGS", "--cfg loom");
     command.env("CARGO_TARGET_DIR", target().join("loom"));
     let tally = run(command)?;
     if tally.passed == 0 {
-        return Err("no loom model ran".to_owned());
+        return Err("no loom model ran".to_owned().into());
     }
     Ok(tally)
 }
 
 /// End-to-end tests with the gateway of a dev build: the same build that `unit` made.
-fn integration() -> Result<Tally, String> {
+fn integration() -> Result<Tally, Failure> {
     run(cargo("build --locked -p coo-llm --bin coo-llm"))?;
     let mut command = cargo("test --locked -p coo-llm-tests --no-fail-fast");
     command.env("COO_LLM_BIN", target().join("debug/coo-llm"));
@@ -139,7 +153,7 @@ fn cargo(arguments: &str) -> Command {
 }
 
 /// Runs a command, shows its output as it comes, and adds up the closing lines of its tests.
-fn run(mut command: Command) -> Result<Tally, String> {
+fn run(mut command: Command) -> Result<Tally, Failure> {
     println!("$ {}", shown(&command));
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut child = child.map_err(|error| format!("cargo does not run: {error}"))?;
@@ -157,8 +171,11 @@ fn run(mut command: Command) -> Result<Tally, String> {
         .map_err(|error| format!("cannot wait: {error}"))?;
     match (status.success(), tally.any()) {
         (true, _) => Ok(tally),
-        (false, true) => Err(format!("{tally}, {status}")),
-        (false, false) => Err(status.to_string()),
+        (false, true) => Err(Failure {
+            tally,
+            why: format!("{tally}, {status}"),
+        }),
+        (false, false) => Err(status.to_string().into()),
     }
 }
 
