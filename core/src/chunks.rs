@@ -1,85 +1,22 @@
-//! Append-only storage that grows without moving what readers look at.
+//! An append-only list that grows without moving what readers look at.
 //!
 //! Chunk `k` holds `FIRST << k` items, so few items take little memory and the
 //! address of an item never changes.
 
-use crate::sync::{AtomicU32, AtomicU64, Once, Ordering};
+use crate::sync::{AtomicU32, Once, Ordering};
 
 /// Items in the first chunk.
 const FIRST: u32 = if cfg!(loom) { 1 } else { 16 };
 /// Chunks; with 16 items in the first, room for 16.7 million.
 const CHUNKS: usize = if cfg!(loom) { 2 } else { 20 };
 /// Items that fit.
-pub(crate) const ITEMS_MAX: u32 = FIRST * ((1 << CHUNKS) - 1);
+const ITEMS_MAX: u32 = FIRST * ((1 << CHUNKS) - 1);
 
 /// The chunk and the place in it of item `at`.
 const fn place(at: u32) -> (usize, u32) {
     let shifted = at + FIRST;
     let chunk = (shifted / FIRST).ilog2();
     (chunk as usize, shifted - (FIRST << chunk))
-}
-
-/// Rows of `WIDTH` counters: plain memory with fixed offsets, aligned to cache lines
-/// where `WIDTH` is a multiple of 8.
-#[derive(Debug)]
-pub(crate) struct Rows<const WIDTH: usize> {
-    chunks: [Once<RowChunk>; CHUNKS],
-}
-
-#[derive(Debug)]
-struct RowChunk {
-    cells: Box<[AtomicU64]>,
-    /// Cells before the first row, up to a cache line.
-    skip: usize,
-}
-
-impl RowChunk {
-    #[cfg(not(loom))]
-    fn new(cells: usize) -> Self {
-        const LINE: usize = 64 / size_of::<AtomicU64>();
-        let cells = bytemuck::allocation::zeroed_slice_box::<AtomicU64>(cells + LINE - 1);
-        let misaligned = cells.as_ptr().addr() / size_of::<AtomicU64>() % LINE;
-        Self {
-            cells,
-            skip: (LINE - misaligned) % LINE,
-        }
-    }
-
-    #[cfg(loom)]
-    fn new(cells: usize) -> Self {
-        Self {
-            cells: (0..cells).map(|_| AtomicU64::new(0)).collect(),
-            skip: 0,
-        }
-    }
-}
-
-impl<const WIDTH: usize> Rows<WIDTH> {
-    pub(crate) fn new() -> Self {
-        Self {
-            chunks: std::array::from_fn(|_| Once::new()),
-        }
-    }
-
-    /// The row at `at`, if its chunk exists.
-    #[inline]
-    pub(crate) fn row(&self, at: u32) -> Option<&[AtomicU64; WIDTH]> {
-        let (chunk, offset) = place(at);
-        let chunk = self.chunks.get(chunk)?.get()?;
-        let start = chunk.skip + offset as usize * WIDTH;
-        chunk.cells.get(start..start + WIDTH)?.try_into().ok()
-    }
-
-    /// The row at `at`, making its chunk where needed. One thread at a time calls this.
-    #[cold]
-    pub(crate) fn grow(&self, at: u32) -> &[AtomicU64; WIDTH] {
-        let (chunk, _) = place(at);
-        if self.chunks[chunk].get().is_none() {
-            let made = RowChunk::new((FIRST << chunk) as usize * WIDTH);
-            assert!(self.chunks[chunk].set(made).is_ok(), "one thread grows");
-        }
-        self.row(at).expect("its chunk was made")
-    }
 }
 
 /// A list that one thread at a time appends to and anyone reads.
@@ -146,21 +83,6 @@ mod tests {
         }
         let (chunk, offset) = place(ITEMS_MAX - 1);
         assert_eq!((chunk, offset), (CHUNKS - 1, (FIRST << (CHUNKS - 1)) - 1));
-    }
-
-    #[test]
-    fn rows_of_eight_lie_on_cache_lines() {
-        let rows = Rows::<8>::new();
-        for at in 0..1000 {
-            let row = rows.grow(at);
-            assert_eq!(row.as_ptr().addr() % 64, 0);
-            row[7].store(u64::from(at), Ordering::Relaxed);
-        }
-        for at in 0..1000 {
-            let row = rows.row(at).expect("made above");
-            assert_eq!(row[7].load(Ordering::Relaxed), u64::from(at));
-        }
-        assert!(rows.row(100_000).is_none());
     }
 }
 

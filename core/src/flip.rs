@@ -49,6 +49,7 @@ impl<B> Flip<B> {
             flip: Arc::clone(&flip),
             epoch: EPOCH_FIRST,
             state: 0,
+            turned_at: 0,
         };
         (
             writer,
@@ -69,27 +70,47 @@ pub(crate) struct FlipWriter<B> {
     flip: Arc<Flip<B>>,
     epoch: u64,
     state: u64,
+    /// `state` when this epoch began.
+    turned_at: u64,
 }
 
 impl<B> FlipWriter<B> {
+    /// Writes since the writer last moved to an empty buffer, or was told to forget them.
+    #[inline]
+    pub(crate) fn writes_in_turn(&self) -> u64 {
+        (self.state - self.turned_at) / 2
+    }
+
+    /// Counts writes anew.
+    pub(crate) fn forget_writes(&mut self) {
+        self.turned_at = self.state;
+    }
+
     /// Writes one whole record into the current buffer; `write` gets the epoch too.
+    /// Where the writer moves to the other buffer first, `turned` is told.
     ///
     /// # Cost
     /// One load and compare, two stores, and what `write` does. No fence instruction
     /// on x86-64.
     #[inline]
-    pub(crate) fn write<R>(&mut self, write: impl FnOnce(&B, u64) -> R) -> R {
+    pub(crate) fn write<S, R>(
+        &mut self,
+        shared: &mut S,
+        turned: impl FnOnce(&mut S),
+        write: impl FnOnce(&B, u64, &mut S) -> R,
+    ) -> R {
         // Acquire: partner is the Release in `FlipReader::ask`; the buffer is empty by then.
         let wanted = self.flip.wanted.load(Ordering::Acquire);
         if wanted != self.epoch {
             self.turn(wanted);
+            turned(shared);
         }
         let words = &self.flip.writer;
         words.state.store(self.state + 1, Ordering::Relaxed);
         // Release: partner is the Acquire fence in `FlipReader::peek`; who sees a cell of
         // this write sees that it had begun.
         fence(Ordering::Release);
-        let result = write(self.flip.buffer(self.epoch), self.epoch);
+        let result = write(self.flip.buffer(self.epoch), self.epoch, shared);
         self.state += 2;
         // Release: partner is the Acquire load in `FlipReader::peek`.
         words.state.store(self.state, Ordering::Release);
@@ -99,6 +120,7 @@ impl<B> FlipWriter<B> {
     #[cold]
     fn turn(&mut self, wanted: u64) {
         self.epoch = wanted;
+        self.turned_at = self.state;
         // Release: partner is the Acquire in `FlipReader::is_left`; the old buffer is written
         // for the last time.
         self.flip
@@ -192,12 +214,12 @@ mod tests {
             taken += cell.load(Ordering::Relaxed);
             cell.store(0, Ordering::Relaxed);
         };
-        writer.write(|cell, _| add(cell));
+        writer.write(&mut (), |()| (), |cell, _, ()| add(cell));
         assert_eq!(reader.collect(&mut take, peek), Some(1));
         assert_eq!(reader.collect(&mut take, peek), Some(1));
-        writer.write(|cell, _| add(cell));
+        writer.write(&mut (), |()| (), |cell, _, ()| add(cell));
         assert_eq!(reader.collect(&mut take, peek), Some(1));
-        writer.write(|cell, _| add(cell));
+        writer.write(&mut (), |()| (), |cell, _, ()| add(cell));
         assert_eq!(reader.collect(&mut take, peek), Some(1));
         assert_eq!(taken, 2);
     }
@@ -215,7 +237,7 @@ mod tests {
         };
         let thread = std::thread::spawn(move || {
             for _ in 0..RECORDS {
-                writer.write(|cells, _| cells.iter().for_each(add));
+                writer.write(&mut (), |()| (), |cells, _, ()| cells.iter().for_each(add));
             }
         });
         let mut base = 0;
@@ -270,7 +292,7 @@ mod loom_models {
             let (mut writer, mut reader) = Flip::pair(|| [AtomicU64::new(0), AtomicU64::new(0)]);
             let thread = loom::thread::spawn(move || {
                 for _ in 0..2 {
-                    writer.write(|cells, _| cells.iter().for_each(add));
+                    writer.write(&mut (), |()| (), |cells, _, ()| cells.iter().for_each(add));
                 }
             });
             let mut base = 0;
@@ -305,7 +327,7 @@ mod loom_models {
             let (mut writer, mut reader) = Flip::pair(|| [AtomicU64::new(0), AtomicU64::new(0)]);
             let thread = loom::thread::spawn(move || {
                 for _ in 0..3 {
-                    writer.write(|cells, _| cells.iter().for_each(add));
+                    writer.write(&mut (), |()| (), |cells, _, ()| cells.iter().for_each(add));
                 }
             });
             let mut base = 0;

@@ -23,13 +23,21 @@ pub const BLOCKS: usize = (PLAIN_CELLS + BOUNDS_MAX).div_ceil(BLOCK_CELLS);
 pub const CELLS_MAX: usize = BLOCKS * BLOCK_CELLS;
 
 /// The log-linear cell of a value up to [`VALUE_MAX`].
+///
+/// From 64 on it is read off the value as an `f64`, which is exact: its exponent is the
+/// octave and the first five bits of its mantissa are the cell in it. That takes fewer
+/// cycles than counting leading zeros where the processor's `lzcnt` cannot be assumed.
 const fn plain_cell(value: u64) -> usize {
     if value < 64 {
         return value as usize;
     }
-    // 32 <= value >> shift < 64
-    let shift = 58 - value.leading_zeros() as usize;
-    (shift + 1) * CELLS_PER_OCTAVE + (value >> shift) as usize - CELLS_PER_OCTAVE
+    const MANTISSA_BITS: u32 = 52;
+    const CELL_BITS: u32 = CELLS_PER_OCTAVE.ilog2();
+    /// What the exponent and cell bits of 32.0 read as, less its cell.
+    const OFFSET: usize = (1023 + 5) * CELLS_PER_OCTAVE - 32;
+    // Through i64, which converts in one instruction; values here are far below 2^63.
+    let bits = (value as i64 as f64).to_bits();
+    (bits >> (MANTISSA_BITS - CELL_BITS)) as usize - OFFSET
 }
 
 /// The largest value in a log-linear cell.

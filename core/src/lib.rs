@@ -32,7 +32,7 @@
 //!     endpoint: Endpoint::ChatCompletions,
 //!     finished: UnixMillis(1_700_000_000_000),
 //!     latency: Micros(150_500),
-//!     overhead: Micros(40),
+//!     overhead: Some(Micros(40)),
 //!     time_to_first_token: None,
 //!     time_per_output_token: None,
 //!     tokens: Tokens { input: 12, output: 34, ..Tokens::default() },
@@ -51,7 +51,6 @@
 mod chunks;
 mod columns;
 mod flip;
-mod shard;
 mod sync;
 mod touched;
 
@@ -61,6 +60,7 @@ pub mod histograms;
 pub mod meter;
 pub mod price;
 pub mod record;
+pub mod shard;
 pub mod snapshot;
 pub mod units;
 

@@ -217,8 +217,8 @@ pub struct Record<'a> {
     pub finished: UnixMillis,
     /// From the request's arrival to the answer's last byte.
     pub latency: Micros,
-    /// The part of `latency` in which no provider was waited for.
-    pub overhead: Micros,
+    /// The part of `latency` in which no provider was waited for, where that is known.
+    pub overhead: Option<Micros>,
     /// From the request's arrival to the first non-empty delta of a stream.
     pub time_to_first_token: Option<Micros>,
     /// Of a stream with two tokens or more, the mean time between them.

@@ -1,9 +1,12 @@
 //! A shard: the counters that one thread writes.
 //!
 //! # Limits
-//! A counter stays at [`u64::MAX`] rather than wrap: 18.4 billion USD in nano-USD.
+//! Totals stay at [`u64::MAX`] rather than wrap: 18.4 billion USD in nano-USD. To save
+//! the check on each addition, a number of a record counts as at most [`NUMBER_MAX`],
+//! and a writer that nobody has read for half a million writes lowers counters above
+//! 2^63 to that. So a counter that was never read is exact up to 2^63.
 
-use crate::catalog::{ClientId, EventId, ProviderId};
+use crate::catalog::{EventId, ProviderId};
 use crate::columns::{limits, provider, rare, usage};
 use crate::flip::FlipWriter;
 use crate::histogram::{
@@ -12,7 +15,18 @@ use crate::histogram::{
 use crate::meter::Inner;
 use crate::record::{Attempt, Origin, Record, Tokens, UsageSource};
 use crate::sync::{Arc, AtomicU64, Ordering};
-use crate::touched::{Slots, Touched, add};
+use crate::touched::{HIGH, Slots, Touched, add};
+use crate::units::Micros;
+
+/// A number of a record (tokens of a kind, nano-USD, microseconds) counts as at most
+/// this: 1.1 trillion tokens, 1,099 USD or 12 days in one request.
+pub const NUMBER_MAX: u64 = 1 << 40;
+/// Additions to one counter in one write: of a record and of its attempts, of which a
+/// gateway makes ten at most.
+const ADDITIONS_MAX: u64 = 16;
+/// Writes after which counters are looked after: until then none can get from [`HIGH`]
+/// past [`u64::MAX`].
+const WRITES_MAX: u64 = HIGH / NUMBER_MAX / ADDITIONS_MAX;
 
 /// Cells of a stored block: the sum of the values in it, then its counts.
 pub(crate) const BLOCK_WIDTH: usize = BLOCK_CELLS + 1;
@@ -77,20 +91,20 @@ impl Buffer {
 /// The writer's knowledge of where its rows are, a table each.
 #[derive(Debug, Default)]
 struct Places {
-    routes: Slots,
-    routes_rare: Slots,
-    clients: Slots,
-    clients_rare: Slots,
-    clients_limits: Slots,
-    providers: Slots,
-    attempts: Slots,
-    keys_limits: Slots,
-    events: Slots,
-    latency: Slots,
-    first_token: Slots,
-    per_token: Slots,
-    upstream: Slots,
-    overhead: Slots,
+    routes: Slots<8>,
+    routes_rare: Slots<8>,
+    clients: Slots<8>,
+    clients_rare: Slots<8>,
+    clients_limits: Slots<8>,
+    providers: Slots<16>,
+    attempts: Slots<8>,
+    keys_limits: Slots<8>,
+    events: Slots<1>,
+    latency: Slots<BLOCK_WIDTH>,
+    first_token: Slots<BLOCK_WIDTH>,
+    per_token: Slots<BLOCK_WIDTH>,
+    upstream: Slots<BLOCK_WIDTH>,
+    overhead: Slots<BLOCK_WIDTH>,
 }
 
 /// What a writer leaves behind for the next one when it ends.
@@ -100,7 +114,44 @@ pub(crate) struct Lease {
     places: Places,
 }
 
+impl Places {
+    fn turn(&mut self) {
+        self.routes.turn();
+        self.routes_rare.turn();
+        self.clients.turn();
+        self.clients_rare.turn();
+        self.clients_limits.turn();
+        self.providers.turn();
+        self.attempts.turn();
+        self.keys_limits.turn();
+        self.events.turn();
+        self.latency.turn();
+        self.first_token.turn();
+        self.per_token.turn();
+        self.upstream.turn();
+        self.overhead.turn();
+    }
+}
+
 impl Lease {
+    /// Keeps counters from wrapping; see the module.
+    #[cold]
+    fn hold(&mut self) {
+        let hold = |buffer: &Buffer, _, _: &mut Places| {
+            buffer.routes.hold();
+            buffer.routes_rare.hold();
+            buffer.clients.hold();
+            buffer.clients_rare.hold();
+            buffer.latency.hold();
+            buffer.first_token.hold();
+            buffer.per_token.hold();
+            buffer.upstream.hold();
+            buffer.overhead.hold();
+        };
+        self.flip.write(&mut self.places, Places::turn, hold);
+        self.flip.forget_writes();
+    }
+
     pub(crate) fn new(flip: FlipWriter<Buffer>) -> Self {
         Self {
             flip,
@@ -131,9 +182,11 @@ impl ShardWriter {
 
     #[inline]
     fn write(&mut self, write: impl FnOnce(&Buffer, u64, &mut Places)) {
-        if let Some(Lease { flip, places }) = &mut self.lease {
-            flip.write(|buffer, epoch| write(buffer, epoch, places));
+        let Some(lease) = &mut self.lease else { return };
+        if lease.flip.writes_in_turn() >= WRITES_MAX {
+            lease.hold();
         }
+        lease.flip.write(&mut lease.places, Places::turn, write);
     }
 
     /// Records one finished request, whole: a snapshot has all of it or nothing.
@@ -143,66 +196,7 @@ impl ShardWriter {
     /// only when a series is new to this shard. See `benches/RESULTS.md`.
     #[inline]
     pub fn record(&mut self, record: &Record<'_>) {
-        self.write(|buffer, epoch, places| {
-            let route = record.route.id.0;
-            let client = record.client.0;
-            let cells = buffer.routes.row(&mut places.routes, epoch, route);
-            add_usage(cells, record);
-            let cells = buffer.clients.row(&mut places.clients, epoch, client);
-            add_usage(cells, record);
-            if is_rare(record) {
-                let cells = buffer
-                    .routes_rare
-                    .row(&mut places.routes_rare, epoch, route);
-                add_rare(cells, record);
-                let cells = buffer
-                    .clients_rare
-                    .row(&mut places.clients_rare, epoch, client);
-                add_rare(cells, record);
-            }
-            if let Some(error) = record.error {
-                let of = record.route.provider.0;
-                let cells = buffer.providers.row(&mut places.providers, epoch, of);
-                add(&cells[error as usize], 1);
-            }
-            if let Some(limit) = record.limited {
-                let cells = buffer
-                    .clients_limits
-                    .row(&mut places.clients_limits, epoch, client);
-                add(&cells[limits::column(Origin::Gateway, limit)], 1);
-            }
-            let model = record.route.model.0;
-            let latency = record.latency.0;
-            observe(
-                &buffer.latency,
-                &mut places.latency,
-                epoch,
-                &LATENCY,
-                model,
-                latency,
-            );
-            let endpoint = record.endpoint as u32;
-            let overhead = record.overhead.0;
-            observe(
-                &buffer.overhead,
-                &mut places.overhead,
-                epoch,
-                &OVERHEAD,
-                endpoint,
-                overhead,
-            );
-            if let Some(time) = record.time_to_first_token {
-                let (table, slots) = (&buffer.first_token, &mut places.first_token);
-                observe(table, slots, epoch, &TIME_TO_FIRST_TOKEN, model, time.0);
-            }
-            if let Some(time) = record.time_per_output_token {
-                let (table, slots) = (&buffer.per_token, &mut places.per_token);
-                observe(table, slots, epoch, &TIME_PER_OUTPUT_TOKEN, model, time.0);
-            }
-            for attempt in record.attempts {
-                add_attempt(buffer, places, epoch, attempt);
-            }
-        });
+        self.write(|buffer, epoch, places| add_record(buffer, epoch, places, record));
     }
 
     /// Says that a request to `provider` began (+1) or ended (-1), for the gauge.
@@ -225,15 +219,6 @@ impl ShardWriter {
             add(&buffer.events.row(&mut places.events, epoch, event.0)[0], 1);
         });
     }
-
-    /// Records many requests that differ from `record` in nothing but `client`.
-    ///
-    /// For tests and tools that replay; the same as calling [`Self::record`] for each.
-    pub fn record_for(&mut self, record: &Record<'_>, clients: impl IntoIterator<Item = ClientId>) {
-        for client in clients {
-            self.record(&Record { client, ..*record });
-        }
-    }
 }
 
 impl Drop for ShardWriter {
@@ -245,30 +230,99 @@ impl Drop for ShardWriter {
 }
 
 #[inline]
-fn add_usage(cells: &[AtomicU64; 8], record: &Record<'_>) {
-    let Tokens {
-        input,
-        output,
-        cached_input,
-        reasoning,
-        ..
-    } = record.tokens;
-    add(&cells[usage::REQUESTS], 1);
-    add(&cells[usage::INPUT], input);
-    add(&cells[usage::OUTPUT], output);
-    add(&cells[usage::COST], record.cost.map_or(0, |cost| cost.0));
-    if record.error.is_some() {
-        add(&cells[usage::ERRORS], 1);
-    }
-    if cached_input | reasoning != 0 {
-        add(&cells[usage::CACHED_INPUT], cached_input);
-        add(&cells[usage::REASONING], reasoning);
-    }
+fn add_record(buffer: &Buffer, epoch: u64, places: &mut Places, record: &Record<'_>) {
+    let used = Used::of(record);
+    let (route, client) = (record.route.id.0, record.client.0);
+    used.add(buffer.routes.row(&mut places.routes, epoch, route));
+    let cells = buffer.clients.row(&mut places.clients, epoch, client);
+    used.add(cells);
     let last = &cells[usage::LAST_MS];
-    last.store(
-        last.load(Ordering::Relaxed).max(record.finished.0),
-        Ordering::Relaxed,
-    );
+    if last.load(Ordering::Relaxed) < record.finished.0 {
+        last.store(record.finished.0, Ordering::Relaxed);
+    }
+    let model = record.route.model.0;
+    let (table, slots) = (&buffer.latency, &mut places.latency);
+    observe(table, slots, epoch, &LATENCY, model, record.latency);
+    if let Some(overhead) = record.overhead {
+        let (table, slots) = (&buffer.overhead, &mut places.overhead);
+        let endpoint = record.endpoint as u32;
+        observe(table, slots, epoch, &OVERHEAD, endpoint, overhead);
+    }
+    if is_rare(record) {
+        let rare = Rare::of(record);
+        rare.add(
+            buffer
+                .routes_rare
+                .row(&mut places.routes_rare, epoch, route),
+        );
+        rare.add(
+            buffer
+                .clients_rare
+                .row(&mut places.clients_rare, epoch, client),
+        );
+    }
+    if let Some(error) = record.error {
+        let of = record.route.provider.0;
+        let cells = buffer.providers.row(&mut places.providers, epoch, of);
+        add(&cells[error as usize], 1);
+    }
+    if let Some(limit) = record.limited {
+        let cells = buffer
+            .clients_limits
+            .row(&mut places.clients_limits, epoch, client);
+        add(&cells[limits::column(Origin::Gateway, limit)], 1);
+    }
+    if let Some(time) = record.time_to_first_token {
+        let (table, slots) = (&buffer.first_token, &mut places.first_token);
+        observe(table, slots, epoch, &TIME_TO_FIRST_TOKEN, model, time);
+    }
+    if let Some(time) = record.time_per_output_token {
+        let (table, slots) = (&buffer.per_token, &mut places.per_token);
+        observe(table, slots, epoch, &TIME_PER_OUTPUT_TOKEN, model, time);
+    }
+    for attempt in record.attempts {
+        add_attempt(buffer, places, epoch, attempt);
+    }
+}
+
+/// The numbers that every request has, read once and added to two rows.
+struct Used {
+    failed: bool,
+    input: u64,
+    output: u64,
+    cached_input: u64,
+    reasoning: u64,
+    cost: u64,
+}
+
+impl Used {
+    #[inline]
+    fn of(record: &Record<'_>) -> Self {
+        let tokens = &record.tokens;
+        Self {
+            failed: record.error.is_some(),
+            input: tokens.input.min(NUMBER_MAX),
+            output: tokens.output.min(NUMBER_MAX),
+            cached_input: tokens.cached_input.min(NUMBER_MAX),
+            reasoning: tokens.reasoning.min(NUMBER_MAX),
+            cost: record.cost.map_or(0, |cost| cost.0.min(NUMBER_MAX)),
+        }
+    }
+
+    #[inline]
+    fn add(&self, cells: &[AtomicU64; 8]) {
+        add(&cells[usage::REQUESTS], 1);
+        add(&cells[usage::INPUT], self.input);
+        add(&cells[usage::OUTPUT], self.output);
+        add(&cells[usage::COST], self.cost);
+        if self.failed {
+            add(&cells[usage::ERRORS], 1);
+        }
+        if self.cached_input | self.reasoning != 0 {
+            add(&cells[usage::CACHED_INPUT], self.cached_input);
+            add(&cells[usage::REASONING], self.reasoning);
+        }
+    }
 }
 
 #[inline]
@@ -284,37 +338,55 @@ fn is_rare(record: &Record<'_>) -> bool {
         || record.usage != Some(UsageSource::Provider)
 }
 
-fn add_rare(cells: &[AtomicU64; 8], record: &Record<'_>) {
-    add(&cells[rare::CACHE_WRITE], record.tokens.cache_write);
-    add(&cells[rare::AUDIO_INPUT], record.tokens.audio_input);
-    add(&cells[rare::AUDIO_OUTPUT], record.tokens.audio_output);
-    add(&cells[rare::UNPRICED], u64::from(record.cost.is_none()));
-    match record.usage {
-        Some(UsageSource::Provider) => {}
-        Some(UsageSource::Estimated) => add(&cells[rare::ESTIMATED], 1),
-        Some(UsageSource::Missing) => add(&cells[rare::MISSING], 1),
-        None => add(&cells[rare::UNUSED], 1),
+/// The numbers that few requests have.
+struct Rare {
+    cells: [(usize, u64); 5],
+}
+
+impl Rare {
+    #[cold]
+    fn of(record: &Record<'_>) -> Self {
+        let tokens = &record.tokens;
+        let source = match record.usage {
+            Some(UsageSource::Provider) => (rare::UNUSED, 0),
+            Some(UsageSource::Estimated) => (rare::ESTIMATED, 1),
+            Some(UsageSource::Missing) => (rare::MISSING, 1),
+            None => (rare::UNUSED, 1),
+        };
+        Self {
+            cells: [
+                (rare::CACHE_WRITE, tokens.cache_write.min(NUMBER_MAX)),
+                (rare::AUDIO_INPUT, tokens.audio_input.min(NUMBER_MAX)),
+                (rare::AUDIO_OUTPUT, tokens.audio_output.min(NUMBER_MAX)),
+                (rare::UNPRICED, u64::from(record.cost.is_none())),
+                source,
+            ],
+        }
+    }
+
+    fn add(&self, cells: &[AtomicU64; 8]) {
+        for (column, n) in self.cells {
+            add(&cells[column], n);
+        }
     }
 }
 
 #[inline]
 fn add_attempt(buffer: &Buffer, places: &mut Places, epoch: u64, attempt: &Attempt) {
-    let cells = buffer
-        .attempts
-        .row(&mut places.attempts, epoch, attempt.route.id.0);
-    add(&cells[attempt.outcome as usize], 1);
+    let Attempt {
+        route,
+        outcome,
+        latency,
+        limited,
+    } = *attempt;
+    let cells = buffer.attempts.row(&mut places.attempts, epoch, route.id.0);
+    add(&cells[outcome as usize], 1);
     let (table, slots) = (&buffer.upstream, &mut places.upstream);
-    observe(
-        table,
-        slots,
-        epoch,
-        &LATENCY,
-        attempt.route.model.0,
-        attempt.latency.0,
-    );
-    if let Some(limit) = attempt.limited {
-        let key = attempt.route.key.0;
-        let cells = buffer.keys_limits.row(&mut places.keys_limits, epoch, key);
+    observe(table, slots, epoch, &LATENCY, route.model.0, latency);
+    if let Some(limit) = limited {
+        let cells = buffer
+            .keys_limits
+            .row(&mut places.keys_limits, epoch, route.key.0);
         add(&cells[limits::column(Origin::Provider, limit)], 1);
     }
 }
@@ -322,15 +394,15 @@ fn add_attempt(buffer: &Buffer, places: &mut Places, epoch: u64, attempt: &Attem
 #[inline]
 fn observe(
     table: &Touched<BLOCK_WIDTH>,
-    slots: &mut Slots,
+    slots: &mut Slots<BLOCK_WIDTH>,
     epoch: u64,
     layout: &Layout,
     series: u32,
-    value: u64,
+    value: Micros,
 ) {
-    let cell = layout.cell(value);
+    let cell = layout.cell(value.0);
     let block = series * BLOCKS as u32 + (cell / BLOCK_CELLS) as u32;
     let cells = table.row(slots, epoch, block);
-    add(&cells[0], value);
+    add(&cells[0], value.0.min(NUMBER_MAX));
     add(&cells[1 + cell % BLOCK_CELLS], 1);
 }

@@ -77,7 +77,7 @@ pub struct Totals {
     pub cost: NanoUsd,
     /// Requests whose price is not known.
     pub unpriced: u64,
-    /// When the last one ended; `None` before the first.
+    /// When the last one ended; `None` before the first, and for a (provider, model, key).
     pub last_request: Option<UnixMillis>,
 }
 
@@ -116,7 +116,7 @@ impl Totals {
             },
             cost: NanoUsd(usage[usage::COST]),
             unpriced: rare[rare::UNPRICED],
-            last_request: (usage[usage::REQUESTS] > 0).then_some(UnixMillis(usage[usage::LAST_MS])),
+            last_request: None,
         }
     }
 }
@@ -254,15 +254,23 @@ impl Snapshot {
     /// Totals of a client.
     #[must_use]
     pub fn client(&self, id: ClientId) -> Totals {
-        Totals::new(&self.clients.row(id.0), &self.clients_rare.row(id.0))
+        self.client_row(id.0)
     }
 
-    /// Totals of everything: the sum over routes, which is that over clients.
+    fn client_row(&self, id: u32) -> Totals {
+        let usage = self.clients.row(id);
+        let last = UnixMillis(usage[usage::LAST_MS]);
+        Totals {
+            last_request: (usage[usage::REQUESTS] > 0).then_some(last),
+            ..Totals::new(&usage, &self.clients_rare.row(id))
+        }
+    }
+
+    /// Totals of everything: the sum over clients, which is that over routes.
     #[must_use]
     pub fn total(&self) -> Totals {
-        (0..)
-            .zip(&self.routes.rows)
-            .map(|(id, row)| Totals::new(row, &self.routes_rare.row(id)))
+        (0..self.clients.rows.len() as u32)
+            .map(|id| self.client_row(id))
             .fold(Totals::default(), |sum, row| sum.plus(&row))
     }
 

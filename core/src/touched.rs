@@ -4,107 +4,185 @@
 //! series that a shard never sees takes one word there, and a reader walks what
 //! happened, not what could have.
 
-use crate::chunks::{ITEMS_MAX, Rows};
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::chunks::Append;
+use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};
 
 /// Bits of an entry of [`Slots`] that hold the slot; the rest is the epoch.
 const SLOT_BITS: u32 = 24;
-const _: () = assert!(ITEMS_MAX <= 1 << SLOT_BITS, "every slot fits its bits");
+/// Rows in a chunk: 4 KiB of the usual row, so that making one stalls nobody.
+const CHUNK_ROWS: usize = if cfg!(loom) { 1 } else { 64 };
 
-/// Adds to a counter that this thread alone writes; stays at [`u64::MAX`].
+/// A counter that reaches this stays there, or above it: see [`Touched::hold`].
+pub(crate) const HIGH: u64 = 1 << 63;
+
+/// Adds to a counter that this thread alone writes; it must not wrap.
 #[inline]
 pub(crate) fn add(cell: &AtomicU64, n: u64) {
     cell.store(
-        cell.load(Ordering::Relaxed).saturating_add(n),
+        cell.load(Ordering::Relaxed).wrapping_add(n),
         Ordering::Relaxed,
     );
 }
 
-/// Where the rows are, by id: the writer's own knowledge, which no one shares.
-///
-/// An entry is the epoch in which the row was touched and its slot. Epochs have
-/// 40 bits: at one turn a microsecond they last 12 days of nothing but turns.
-#[derive(Debug, Default)]
-pub(crate) struct Slots(Vec<u64>);
+/// Rows that stay where they are, on cache lines of their own where `WIDTH` is 8.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Chunk<const WIDTH: usize> {
+    rows: [[AtomicU64; WIDTH]; CHUNK_ROWS],
+    ids: [AtomicU32; CHUNK_ROWS],
+}
 
-impl Slots {
+impl<const WIDTH: usize> Chunk<WIDTH> {
+    fn new() -> Self {
+        Self {
+            rows: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
+            ids: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+}
+
+/// Where the rows are, by id: the writer's own knowledge, which no one shares.
+#[derive(Debug)]
+pub(crate) struct Slots<const WIDTH: usize> {
+    /// The epoch in which the row was touched, and its slot. Epochs have 40 bits: at one
+    /// turn a microsecond they last 12 days of nothing but turns.
+    entries: Vec<u64>,
+    /// The chunks of the buffer that is written, so that a record walks no shared list.
+    chunks: Vec<Arc<Chunk<WIDTH>>>,
+    /// Those of the other one.
+    resting: Vec<Arc<Chunk<WIDTH>>>,
+}
+
+impl<const WIDTH: usize> Default for Slots<WIDTH> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            chunks: Vec::new(),
+            resting: Vec::new(),
+        }
+    }
+}
+
+impl<const WIDTH: usize> Slots<WIDTH> {
     #[inline]
-    fn find(&self, epoch: u64, id: u32) -> Option<u32> {
-        let entry = *self.0.get(id as usize)?;
-        (entry >> SLOT_BITS == epoch).then_some((entry & ((1 << SLOT_BITS) - 1)) as u32)
+    fn find(&self, epoch: u64, id: u32) -> Option<usize> {
+        let entry = *self.entries.get(id as usize)?;
+        (entry >> SLOT_BITS == epoch).then_some((entry & ((1 << SLOT_BITS) - 1)) as usize)
     }
 
-    fn put(&mut self, epoch: u64, id: u32, slot: u32) {
+    fn put(&mut self, epoch: u64, id: u32, slot: usize) {
         let at = id as usize;
-        if self.0.len() <= at {
-            self.0.resize(at + 1, 0);
+        if self.entries.len() <= at {
+            self.entries.resize(at + 1, 0);
         }
-        self.0[at] = epoch << SLOT_BITS | u64::from(slot);
+        self.entries[at] = epoch << SLOT_BITS | slot as u64;
+    }
+
+    /// The buffers change places.
+    pub(crate) fn turn(&mut self) {
+        std::mem::swap(&mut self.chunks, &mut self.resting);
+    }
+
+    #[inline]
+    fn row(&self, slot: usize) -> Option<&[AtomicU64; WIDTH]> {
+        Some(&self.chunks.get(slot / CHUNK_ROWS)?.rows[slot % CHUNK_ROWS])
     }
 }
 
 /// The rows that were touched, in the order in which they were.
 #[derive(Debug)]
 pub(crate) struct Touched<const WIDTH: usize> {
-    rows: Rows<WIDTH>,
-    ids: Rows<1>,
+    chunks: Append<Arc<Chunk<WIDTH>>>,
     len: AtomicU32,
 }
 
 impl<const WIDTH: usize> Touched<WIDTH> {
     pub(crate) fn new() -> Self {
         Self {
-            rows: Rows::new(),
-            ids: Rows::new(),
+            chunks: Append::new(),
             len: AtomicU32::new(0),
         }
     }
 
-    /// The writer's row of `id`.
+    /// The writer's row of `id`. `slots` is that of this table, in both buffers.
     #[inline]
-    pub(crate) fn row(&self, slots: &mut Slots, epoch: u64, id: u32) -> &[AtomicU64; WIDTH] {
-        if let Some(slot) = slots.find(epoch, id)
-            && let Some(row) = self.rows.row(slot)
-        {
-            return row;
-        }
-        self.touch(slots, epoch, id)
+    pub(crate) fn row<'a>(
+        &self,
+        slots: &'a mut Slots<WIDTH>,
+        epoch: u64,
+        id: u32,
+    ) -> &'a [AtomicU64; WIDTH] {
+        let slot = match slots.find(epoch, id) {
+            Some(slot) => slot,
+            None => self.touch(slots, epoch, id),
+        };
+        slots.row(slot).expect("a slot that is named has its chunk")
     }
 
+    /// Takes the next slot for `id`.
     #[cold]
-    fn touch(&self, slots: &mut Slots, epoch: u64, id: u32) -> &[AtomicU64; WIDTH] {
+    fn touch(&self, slots: &mut Slots<WIDTH>, epoch: u64, id: u32) -> usize {
         // Relaxed throughout: `Flip` orders all of a buffer between writer and reader.
-        let slot = self.len.load(Ordering::Relaxed);
-        let row = self.rows.grow(slot);
-        self.ids.grow(slot)[0].store(u64::from(id), Ordering::Relaxed);
-        self.len.store(slot + 1, Ordering::Relaxed);
+        let slot = self.len.load(Ordering::Relaxed) as usize;
+        assert!(
+            slot < 1 << SLOT_BITS,
+            "16.7 million rows touched in one turn"
+        );
+        let known = &mut slots.chunks;
+        if known.len() == slot / CHUNK_ROWS {
+            let chunk = Arc::new(Chunk::new());
+            assert!(
+                self.chunks.push(Arc::clone(&chunk)).is_ok(),
+                "slots end before chunks do"
+            );
+            known.push(chunk);
+        }
+        known[slot / CHUNK_ROWS].ids[slot % CHUNK_ROWS].store(id, Ordering::Relaxed);
+        self.len.store(slot as u32 + 1, Ordering::Relaxed);
         slots.put(epoch, id, slot);
-        row
+        slot
     }
 
     /// Calls `each` with the id and the cells of each row. Safe beside a writer, but
     /// then only good for what `Flip` proves unchanged.
     pub(crate) fn read(&self, mut each: impl FnMut(u32, [u64; WIDTH])) {
-        for slot in 0..self.len.load(Ordering::Relaxed) {
-            let (Some(id), Some(row)) = (self.ids.row(slot), self.rows.row(slot)) else {
-                continue; // beside a writer; the copy will be thrown away
-            };
-            let id = id[0].load(Ordering::Relaxed) as u32;
+        self.rows(|id, row| {
             each(
                 id,
                 std::array::from_fn(|at| row[at].load(Ordering::Relaxed)),
             );
-        }
+        });
+    }
+
+    /// Lowers counters above [`HIGH`] to it, so that additions of less than [`HIGH`] in
+    /// all cannot wrap them. The writer calls it, in a write of its own.
+    pub(crate) fn hold(&self) {
+        self.rows(|_, row| {
+            for cell in row {
+                let now = cell.load(Ordering::Relaxed);
+                cell.store(now.min(HIGH), Ordering::Relaxed);
+            }
+        });
     }
 
     /// Empties the table, which must be the caller's own by then.
     pub(crate) fn clear(&self) {
-        for slot in 0..self.len.load(Ordering::Relaxed) {
-            if let Some(row) = self.rows.row(slot) {
-                row.iter().for_each(|cell| cell.store(0, Ordering::Relaxed));
-            }
-        }
+        self.rows(|_, row| row.iter().for_each(|cell| cell.store(0, Ordering::Relaxed)));
         self.len.store(0, Ordering::Relaxed);
+    }
+
+    fn rows(&self, mut each: impl FnMut(u32, &[AtomicU64; WIDTH])) {
+        let mut left = self.len.load(Ordering::Relaxed) as usize;
+        for at in 0.. {
+            // Beside a writer the chunk may not be there yet; the copy is thrown away then.
+            let (Some(chunk), true) = (self.chunks.get(at), left > 0) else {
+                return;
+            };
+            for (row, id) in chunk.rows.iter().zip(&chunk.ids).take(left) {
+                each(id.load(Ordering::Relaxed), row);
+            }
+            left = left.saturating_sub(CHUNK_ROWS);
+        }
     }
 }
 
@@ -123,7 +201,9 @@ mod loom_models {
             let thread = loom::thread::spawn(move || {
                 let mut slots = Slots::default();
                 for id in [7, 8, 7] {
-                    writer.write(|table, epoch| add(&table.row(&mut slots, epoch, id)[0], 1));
+                    writer.write(&mut slots, Slots::turn, |table, epoch, slots| {
+                        add(&table.row(slots, epoch, id)[0], 1);
+                    });
                 }
             });
             let mut base = [0; 9];

@@ -4,6 +4,7 @@
 use coo_llm_core::catalog::{ClientId, Route};
 use coo_llm_core::histogram::{LATENCY, VALUE_MAX};
 use coo_llm_core::record::{Attempt, Endpoint, ErrorType, Outcome, Record, Tokens, UsageSource};
+use coo_llm_core::shard::NUMBER_MAX;
 use coo_llm_core::snapshot::{Snapshot, Totals};
 use coo_llm_core::{Meter, Micros, NanoUsd, UnixMillis};
 use proptest::prelude::*;
@@ -59,7 +60,7 @@ fn latency() -> impl Strategy<Value = u64> {
         (0..LATENCY.bounds().len(), -1i64..=1)
             .prop_map(|(at, by)| LATENCY.bounds()[at].saturating_add_signed(by)),
         0u64..2_000_000,
-        any::<u64>().prop_map(|v| v >> 24),
+        any::<u64>().prop_map(|v| v >> 25),
     ]
 }
 
@@ -132,7 +133,7 @@ fn record(writer: &mut coo_llm_core::ShardWriter, ids: &Ids, done: &Done) {
         endpoint: Endpoint::ChatCompletions,
         finished: UnixMillis(done.finished),
         latency: Micros(done.latency),
-        overhead: Micros(done.latency / 7),
+        overhead: Some(Micros(done.latency / 7)),
         time_to_first_token: None,
         time_per_output_token: None,
         tokens: done.tokens,
@@ -162,7 +163,11 @@ fn oracle_totals<'a>(of: impl Iterator<Item = &'a Done>) -> Totals {
 fn check(snapshot: &Snapshot, ids: &Ids, all: &[Done]) -> Result<(), TestCaseError> {
     for (at, route) in ids.routes.iter().enumerate() {
         let mine = || all.iter().filter(|done| done.route == at);
-        prop_assert_eq!(snapshot.route(route.id), oracle_totals(mine()));
+        let expected = Totals {
+            last_request: None,
+            ..oracle_totals(mine())
+        };
+        prop_assert_eq!(snapshot.route(route.id), expected);
         for &source in UsageSource::ALL {
             let expected = mine().filter(|done| done.usage == Some(source)).count() as u64;
             prop_assert_eq!(snapshot.usage_source(route.id, source), expected);
@@ -322,18 +327,35 @@ fn counters_stay_at_their_limit() {
         finished: 0,
         attempts: Vec::new(),
     };
-    for _ in 0..2 {
+    // One record counts as at most NUMBER_MAX of each.
+    record(&mut writer, &ids, &done);
+    let totals = meter.snapshot().total();
+    assert_eq!(
+        (totals.tokens.input, totals.cost.0),
+        (NUMBER_MAX, NUMBER_MAX)
+    );
+    // More records than could wrap a counter, with no reading between them.
+    let records = 20_000_000;
+    for _ in 1..records {
         record(&mut writer, &ids, &done);
-        record(&mut writer, &ids, &done);
-        let snapshot = meter.snapshot();
-        let totals = snapshot.total();
-        assert_eq!((totals.tokens.input, totals.cost.0), (u64::MAX, u64::MAX));
-        assert_eq!(
-            snapshot.latency(ids.routes[0].model).sum(),
-            Micros(u64::MAX)
-        );
     }
-    assert_eq!(meter.snapshot().total().requests, 4);
+    let snapshot = meter.snapshot();
+    let totals = snapshot.total();
+    assert_eq!(totals.requests, records);
+    for high in [
+        totals.tokens.input,
+        totals.cost.0,
+        snapshot.total_latency().whole().sum().0,
+    ] {
+        assert!(high >= 1 << 63, "{high} has wrapped");
+    }
+    // Totals stay at the top, whatever comes.
+    let mut sum = snapshot.clone();
+    for _ in 0..3 {
+        sum.merge(&snapshot);
+    }
+    assert_eq!(sum.total().tokens.input, u64::MAX);
+    assert_eq!(sum.total().requests, 4 * records);
 }
 
 /// Whole records under load: the sums that must move together do, in each snapshot.

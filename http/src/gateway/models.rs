@@ -49,14 +49,23 @@ fn model<'a>(id: &'a str, owned_by: &'a str) -> Model<'a> {
 }
 
 fn names<'a>(plan: &'a Plan, client: &ClientPlan) -> BTreeMap<String, &'a str> {
+    let mine = || {
+        plan.providers
+            .iter()
+            .zip(&client.allowed)
+            .filter(|(_, allowed)| **allowed)
+    };
     let mut names = BTreeMap::new();
-    for (provider, allowed) in plan.providers.iter().zip(&client.allowed) {
-        if !allowed {
-            continue;
-        }
+    for (provider, _) in mine() {
         for model in provider.models.keys() {
             names.entry(model.to_string()).or_insert(&*provider.id);
-            names.insert(format!("{}:{model}", provider.id), &*provider.id);
+            if mine()
+                .filter(|(other, _)| other.models.contains_key(model))
+                .count()
+                > 1
+            {
+                names.insert(format!("{}:{model}", provider.id), &*provider.id);
+            }
         }
     }
     for (alias, (at, _)) in &plan.aliases {

@@ -83,6 +83,11 @@ impl Reader {
         }
     }
 
+    /// Whether a stream has come to its `[DONE]`.
+    fn has_said_all(&self) -> bool {
+        matches!(self, Self::Sse(sse) if sse.facts().is_done)
+    }
+
     /// What is known at the end, and whether the answer says that it failed or is not whole.
     pub(crate) fn conclude(self) -> (Seen, Option<ErrorType>) {
         let seen = self.seen();
@@ -91,7 +96,7 @@ impl Reader {
                 let facts = sse.facts();
                 let error = if facts.has_error {
                     Some(ErrorType::Upstream5xx)
-                } else if facts.is_truncated {
+                } else if facts.is_truncated || (facts.unreadable_events > 0 && !facts.is_done) {
                     Some(ErrorType::UpstreamProtocol)
                 } else {
                     None
@@ -230,11 +235,22 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // The client went away: what was delivered is what counts. The settlement's own
-        // drop does the rest, and the body's drop ends the provider's work.
-        if let Some(Open { reader, settlement }) = &mut self.open {
-            settlement.seen(reader.seen());
+        // The client went away: what was delivered is what counts, and the body's drop
+        // ends the provider's work. Who leaves at `[DONE]`, as OpenAI's SDK does, has had
+        // all of it; else the settlement's own drop says that it was an abort.
+        if let Some(Open {
+            reader,
+            mut settlement,
+        }) = self.open.take()
+        {
             settlement.upstream_ended();
+            if reader.has_said_all() {
+                let (seen, error) = reader.conclude();
+                settlement.seen(seen);
+                settlement.finish(error);
+            } else {
+                settlement.seen(reader.seen());
+            }
         }
     }
 }

@@ -293,7 +293,7 @@ impl Settlement {
             endpoint: self.endpoint,
             finished,
             latency,
-            overhead: Micros(latency.0.saturating_sub(waited.0)),
+            overhead: Some(Micros(latency.0.saturating_sub(waited.0))),
             time_to_first_token: self
                 .first_token
                 .map(|first| Micros::from(first - self.arrived)),
