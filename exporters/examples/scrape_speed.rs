@@ -24,7 +24,7 @@ fn main() {
             endpoint: Endpoint::ChatCompletions,
             finished: UnixMillis(1_700_000_000_000),
             latency: Micros(1_000 * n),
-            overhead: Micros(n % 100),
+            overhead: Some(Micros(n % 100)),
             time_to_first_token: Some(Micros(n)),
             time_per_output_token: None,
             tokens: Tokens {

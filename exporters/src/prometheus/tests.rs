@@ -45,7 +45,7 @@ fn small_meter() -> Meter {
         endpoint: Endpoint::ChatCompletions,
         finished: UnixMillis(1_700_000_000_000),
         latency: Micros(500_000),
-        overhead: Micros(40),
+        overhead: Some(Micros(40)),
         time_to_first_token: Some(Micros(120_001)),
         time_per_output_token: Some(Micros(9_999)),
         tokens: Tokens {
@@ -225,7 +225,7 @@ fn a_key_under_two_providers_is_one_series() {
         endpoint: Endpoint::Models,
         finished: UnixMillis(1),
         latency: Micros(1),
-        overhead: Micros(1),
+        overhead: Some(Micros(1)),
         time_to_first_token: None,
         time_per_output_token: None,
         tokens: Tokens::default(),

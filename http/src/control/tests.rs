@@ -231,7 +231,7 @@ async fn the_global_numbers_are_those_of_the_records() {
         endpoint: Endpoint::ChatCompletions,
         finished: UnixMillis(1),
         latency: Micros(10_000),
-        overhead: Micros(1),
+        overhead: Some(Micros(1)),
         time_to_first_token: None,
         time_per_output_token: None,
         tokens: Tokens {
