@@ -30,6 +30,7 @@
 //!     route,
 //!     client,
 //!     endpoint: Endpoint::ChatCompletions,
+//!     request_id: Some("req_1"),
 //!     finished: UnixMillis(1_700_000_000_000),
 //!     latency: Micros(150_500),
 //!     overhead: Some(Micros(40)),
@@ -55,6 +56,7 @@ mod sync;
 mod touched;
 
 pub mod catalog;
+pub mod exemplar;
 pub mod histogram;
 pub mod histograms;
 pub mod meter;

@@ -213,6 +213,8 @@ pub struct Record<'a> {
     pub client: ClientId,
     /// What was asked.
     pub endpoint: Endpoint,
+    /// Its id, for exemplars; at most [`REQUEST_ID_BYTES_MAX`](crate::exemplar::REQUEST_ID_BYTES_MAX).
+    pub request_id: Option<&'a str>,
     /// When it ended.
     pub finished: UnixMillis,
     /// From the request's arrival to the answer's last byte.

@@ -8,6 +8,7 @@
 
 use crate::catalog::{EventId, ProviderId};
 use crate::columns::{limits, provider, rare, usage};
+use crate::exemplar;
 use crate::flip::FlipWriter;
 use crate::histogram::{
     BLOCK_CELLS, BLOCKS, LATENCY, Layout, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN,
@@ -48,6 +49,8 @@ pub(crate) struct Buffer {
     pub(crate) per_token: Touched<BLOCK_WIDTH>,
     pub(crate) upstream: Touched<BLOCK_WIDTH>,
     pub(crate) overhead: Touched<BLOCK_WIDTH>,
+    /// By block of `latency`.
+    pub(crate) exemplars: Touched<{ exemplar::WIDTH }>,
 }
 
 impl Buffer {
@@ -67,6 +70,7 @@ impl Buffer {
             per_token: Touched::new(),
             upstream: Touched::new(),
             overhead: Touched::new(),
+            exemplars: Touched::new(),
         }
     }
 
@@ -85,6 +89,7 @@ impl Buffer {
         self.per_token.clear();
         self.upstream.clear();
         self.overhead.clear();
+        self.exemplars.clear();
     }
 }
 
@@ -105,6 +110,7 @@ struct Places {
     per_token: Slots<BLOCK_WIDTH>,
     upstream: Slots<BLOCK_WIDTH>,
     overhead: Slots<BLOCK_WIDTH>,
+    exemplars: Slots<{ exemplar::WIDTH }>,
 }
 
 /// What a writer leaves behind for the next one when it ends.
@@ -130,6 +136,7 @@ impl Places {
         self.per_token.turn();
         self.upstream.turn();
         self.overhead.turn();
+        self.exemplars.turn();
     }
 }
 
@@ -242,11 +249,14 @@ fn add_record(buffer: &Buffer, epoch: u64, places: &mut Places, record: &Record<
     }
     let model = record.route.model.0;
     let (table, slots) = (&buffer.latency, &mut places.latency);
-    observe(table, slots, epoch, &LATENCY, model, record.latency);
+    let first_in = observe(table, slots, epoch, &LATENCY, model, record.latency);
+    if let Some(block) = first_in {
+        add_exemplar(buffer, places, epoch, block, record);
+    }
     if let Some(overhead) = record.overhead {
         let (table, slots) = (&buffer.overhead, &mut places.overhead);
         let endpoint = record.endpoint as u32;
-        observe(table, slots, epoch, &OVERHEAD, endpoint, overhead);
+        let _first = observe(table, slots, epoch, &OVERHEAD, endpoint, overhead);
     }
     if is_rare(record) {
         let rare = Rare::of(record);
@@ -274,11 +284,11 @@ fn add_record(buffer: &Buffer, epoch: u64, places: &mut Places, record: &Record<
     }
     if let Some(time) = record.time_to_first_token {
         let (table, slots) = (&buffer.first_token, &mut places.first_token);
-        observe(table, slots, epoch, &TIME_TO_FIRST_TOKEN, model, time);
+        let _first = observe(table, slots, epoch, &TIME_TO_FIRST_TOKEN, model, time);
     }
     if let Some(time) = record.time_per_output_token {
         let (table, slots) = (&buffer.per_token, &mut places.per_token);
-        observe(table, slots, epoch, &TIME_PER_OUTPUT_TOKEN, model, time);
+        let _first = observe(table, slots, epoch, &TIME_PER_OUTPUT_TOKEN, model, time);
     }
     for attempt in record.attempts {
         add_attempt(buffer, places, epoch, attempt);
@@ -382,7 +392,7 @@ fn add_attempt(buffer: &Buffer, places: &mut Places, epoch: u64, attempt: &Attem
     let cells = buffer.attempts.row(&mut places.attempts, epoch, route.id.0);
     add(&cells[outcome as usize], 1);
     let (table, slots) = (&buffer.upstream, &mut places.upstream);
-    observe(table, slots, epoch, &LATENCY, route.model.0, latency);
+    let _first = observe(table, slots, epoch, &LATENCY, route.model.0, latency);
     if let Some(limit) = limited {
         let cells = buffer
             .keys_limits
@@ -391,6 +401,7 @@ fn add_attempt(buffer: &Buffer, places: &mut Places, epoch: u64, attempt: &Attem
     }
 }
 
+/// Counts a value; the block it fell into, if it is the first there since the turn.
 #[inline]
 fn observe(
     table: &Touched<BLOCK_WIDTH>,
@@ -399,10 +410,23 @@ fn observe(
     layout: &Layout,
     series: u32,
     value: Micros,
-) {
+) -> Option<u32> {
     let cell = layout.cell(value.0);
     let block = series * BLOCKS as u32 + (cell / BLOCK_CELLS) as u32;
-    let cells = table.row(slots, epoch, block);
+    let (cells, is_first) = table.row_or_new(slots, epoch, block);
     add(&cells[0], value.0.min(NUMBER_MAX));
     add(&cells[1 + cell % BLOCK_CELLS], 1);
+    is_first.then_some(block)
+}
+
+/// Keeps the request that is the first in its block.
+#[cold]
+fn add_exemplar(buffer: &Buffer, places: &mut Places, epoch: u64, block: u32, record: &Record<'_>) {
+    let pack = |id| exemplar::pack(record.latency, record.finished, id);
+    if let Some(cells) = record.request_id.and_then(pack) {
+        let row = buffer.exemplars.row(&mut places.exemplars, epoch, block);
+        for (cell, value) in row.iter().zip(cells) {
+            cell.store(value, Ordering::Relaxed);
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use crate::catalog::{ClientId, EventId, KeyId, ModelId, ProviderId, RouteId};
 use crate::columns::{Combine, SUMS, limits, provider, rare, usage};
+use crate::exemplar::{Exemplar, Exemplars};
 use crate::histogram::{BLOCKS, LATENCY, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN};
 use crate::histograms::{HistogramView, Histograms};
 use crate::record::{Endpoint, ErrorType, Limit, Origin, Outcome, Tokens, UsageSource};
@@ -138,6 +139,7 @@ pub struct Snapshot {
     per_token: Histograms,
     upstream: Histograms,
     overhead: Histograms,
+    exemplars: Exemplars,
 }
 
 impl Default for Snapshot {
@@ -157,6 +159,7 @@ impl Default for Snapshot {
             per_token: Histograms::new(&TIME_PER_OUTPUT_TOKEN),
             upstream: Histograms::new(&LATENCY),
             overhead: Histograms::new(&OVERHEAD),
+            exemplars: Exemplars::default(),
         }
     }
 }
@@ -201,6 +204,9 @@ impl Snapshot {
         buffer
             .overhead
             .read(|id, row| blocks(&mut self.overhead, id, &row));
+        buffer
+            .exemplars
+            .read(|block, cells| self.exemplars.add(block, &cells));
     }
 
     /// Adds another snapshot of the same catalogue; the order of merges does not matter.
@@ -219,6 +225,7 @@ impl Snapshot {
         self.per_token.merge(&other.per_token);
         self.upstream.merge(&other.upstream);
         self.overhead.merge(&other.overhead);
+        self.exemplars.merge(&other.exemplars);
     }
 
     /// What came since an earlier snapshot of the same meter: the delta.
@@ -242,6 +249,7 @@ impl Snapshot {
             per_token: self.per_token.since(&earlier.per_token),
             upstream: self.upstream.since(&earlier.upstream),
             overhead: self.overhead.since(&earlier.overhead),
+            exemplars: self.exemplars.since(&earlier.exemplars),
         }
     }
 
@@ -328,6 +336,14 @@ impl Snapshot {
     #[must_use]
     pub fn latency(&self, id: ModelId) -> HistogramView<'_> {
         self.latency.view(id.0)
+    }
+
+    /// Requests that stand for the latency of a (provider, model): the latest of each
+    /// classic bucket, ascending.
+    #[must_use]
+    pub fn exemplars(&self, id: ModelId) -> Vec<Exemplar> {
+        let first = id.0 * BLOCKS as u32;
+        self.exemplars.of(&LATENCY, first..first + BLOCKS as u32)
     }
 
     /// Time to first token of a (provider, model).

@@ -112,11 +112,23 @@ impl<const WIDTH: usize> Touched<WIDTH> {
         epoch: u64,
         id: u32,
     ) -> &'a [AtomicU64; WIDTH] {
-        let slot = match slots.find(epoch, id) {
-            Some(slot) => slot,
-            None => self.touch(slots, epoch, id),
+        self.row_or_new(slots, epoch, id).0
+    }
+
+    /// The same, and whether it is the first touch since the turn.
+    #[inline]
+    pub(crate) fn row_or_new<'a>(
+        &self,
+        slots: &'a mut Slots<WIDTH>,
+        epoch: u64,
+        id: u32,
+    ) -> (&'a [AtomicU64; WIDTH], bool) {
+        let (slot, is_new) = match slots.find(epoch, id) {
+            Some(slot) => (slot, false),
+            None => (self.touch(slots, epoch, id), true),
         };
-        slots.row(slot).expect("a slot that is named has its chunk")
+        let row = slots.row(slot).expect("a slot that is named has its chunk");
+        (row, is_new)
     }
 
     /// Takes the next slot for `id`.

@@ -131,6 +131,7 @@ fn record(writer: &mut coo_llm_core::ShardWriter, ids: &Ids, done: &Done) {
         route,
         client: ids.clients[done.client],
         endpoint: Endpoint::ChatCompletions,
+        request_id: None,
         finished: UnixMillis(done.finished),
         latency: Micros(done.latency),
         overhead: Some(Micros(done.latency / 7)),
@@ -418,4 +419,65 @@ fn snapshots_beside_busy_writers_are_whole_and_monotone() {
     threads
         .into_iter()
         .for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn exemplars_are_the_first_of_their_block_since_the_last_reading() {
+    let meter = Meter::new(10);
+    let ids = intern(&meter);
+    let mut writer = meter.writer();
+    let route = ids.routes[0];
+    let mut at = 0;
+    let mut say = |id: &str, latency: u64| {
+        at += 1;
+        writer.record(&Record {
+            route,
+            client: ids.clients[0],
+            endpoint: Endpoint::ChatCompletions,
+            request_id: Some(id),
+            finished: UnixMillis(at),
+            latency: Micros(latency),
+            overhead: None,
+            time_to_first_token: None,
+            time_per_output_token: None,
+            tokens: Tokens::default(),
+            usage: Some(UsageSource::Provider),
+            cost: Some(NanoUsd(0)),
+            error: None,
+            limited: None,
+            attempts: &[],
+        });
+    };
+    let told = |meter: &Meter| {
+        let all = meter.snapshot().exemplars(route.model);
+        let line = |e: &coo_llm_core::exemplar::Exemplar| {
+            (
+                e.bound.map(|bound| bound.0),
+                e.value.0,
+                e.request_id().to_owned(),
+                e.at.0,
+            )
+        };
+        all.iter().map(line).collect::<Vec<_>>()
+    };
+    say("req_first", 100_000);
+    say("req_second", 100_001);
+    say("req_slow", 400_000_000);
+    say("", 11_000);
+    say(&"x".repeat(41), 30_000);
+    say(&"y".repeat(40), 700_000);
+    let first = [
+        (Some(160_000), 100_000, "req_first".to_owned(), 1),
+        (Some(1_280_000), 700_000, "y".repeat(40), 6),
+        (None, 400_000_000, "req_slow".to_owned(), 3),
+    ];
+    assert_eq!(told(&meter), first);
+    // The writer learns of the reading with its next record, and takes a fresh one.
+    say("req_third", 101_000);
+    say("req_fourth", 102_000);
+    assert_eq!(
+        told(&meter)[0],
+        (Some(160_000), 101_000, "req_third".to_owned(), 7)
+    );
+    assert_eq!(told(&meter)[1..], first[1..]);
 }

@@ -22,6 +22,7 @@ fn main() {
             route,
             client: clients[n as usize % clients.len()],
             endpoint: Endpoint::ChatCompletions,
+            request_id: None,
             finished: UnixMillis(1_700_000_000_000),
             latency: Micros(1_000 * n),
             overhead: Some(Micros(n % 100)),

@@ -229,6 +229,7 @@ async fn the_global_numbers_are_those_of_the_records() {
         route: meter.catalog().route("openai", "gpt-4o", "k"),
         client: meter.catalog().client("a"),
         endpoint: Endpoint::ChatCompletions,
+        request_id: None,
         finished: UnixMillis(1),
         latency: Micros(10_000),
         overhead: Some(Micros(1)),

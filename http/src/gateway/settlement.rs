@@ -291,6 +291,7 @@ impl Settlement {
                 .client
                 .map_or(no_one.client, |at| self.desk.plan().clients[at].series),
             endpoint: self.endpoint,
+            request_id: Some(self.request_id.as_str()),
             finished,
             latency,
             overhead: Some(Micros(latency.0.saturating_sub(waited.0))),
