@@ -60,6 +60,7 @@ pub mod exemplar;
 pub mod histogram;
 pub mod histograms;
 pub mod meter;
+pub mod names;
 pub mod price;
 pub mod record;
 pub mod shard;

@@ -122,3 +122,92 @@ impl Meter {
         self.read(Snapshot::clone)
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use crate::record::{Endpoint, Record, Tokens, UsageSource};
+    use crate::units::{Micros, NanoUsd, UnixMillis};
+
+    /// What the models record: one token in, two out, three nano-USD.
+    fn record(meter: &Meter, writer: &mut ShardWriter) {
+        writer.record(&Record {
+            route: meter.catalog().route("p", "m", "k"),
+            client: meter.catalog().client("c"),
+            endpoint: Endpoint::ChatCompletions,
+            request_id: None,
+            finished: UnixMillis(1),
+            latency: Micros(5),
+            overhead: None,
+            time_to_first_token: None,
+            time_per_output_token: None,
+            tokens: Tokens {
+                input: 1,
+                output: 2,
+                ..Tokens::default()
+            },
+            usage: Some(UsageSource::Provider),
+            cost: Some(NanoUsd(3)),
+            error: None,
+            limited: None,
+            attempts: &[],
+        });
+    }
+
+    /// The number of records in a snapshot, which must all be whole.
+    fn whole(meter: &Meter) -> u64 {
+        let snapshot = meter.snapshot();
+        let total = snapshot.total();
+        let n = total.requests;
+        assert_eq!(
+            (total.tokens.input, total.tokens.output, total.cost.0),
+            (n, 2 * n, 3 * n)
+        );
+        let route = snapshot.route(meter.catalog().route("p", "m", "k").id);
+        assert_eq!(
+            (route.requests, route.tokens.output, route.cost.0),
+            (n, 2 * n, 3 * n)
+        );
+        assert_eq!(snapshot.total_latency().whole().count(), n);
+        n
+    }
+
+    fn model(preemptions_max: usize, check: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(preemptions_max);
+        // A whole meter touches many atomics between two switches.
+        model.max_branches = 20_000;
+        model.check(check);
+    }
+
+    /// A worker that ends and leaves its totals behind.
+    #[test]
+    fn totals_stay_when_a_worker_ends() {
+        model(2, || {
+            let meter = Meter::new(4);
+            let worker = meter.clone();
+            let thread = loom::thread::spawn(move || {
+                let mut writer = worker.writer();
+                record(&worker, &mut writer);
+            });
+            assert!(whole(&meter) <= 1);
+            thread.join().unwrap();
+            assert_eq!(whole(&meter), 1);
+        });
+    }
+
+    /// Threads outside a runtime that take a lease of a shard and return it: the one
+    /// that comes later may continue the same shard.
+    #[test]
+    fn a_lease_goes_from_thread_to_thread() {
+        model(1, || {
+            let meter = Meter::new(4);
+            let other = meter.clone();
+            let thread = loom::thread::spawn(move || record(&other, &mut other.writer()));
+            record(&meter, &mut meter.writer());
+            thread.join().unwrap();
+            assert!(meter.shards() <= 2);
+            assert_eq!(whole(&meter), 2);
+        });
+    }
+}

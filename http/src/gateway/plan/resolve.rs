@@ -97,7 +97,7 @@ mod tests {
 
     const CONFIG: &str = r#"
 llm_providers:
-  - { id: one, type: custom, base_url: "http://127.0.0.1:1/v1", api_keys: [k1], model: d1, models: [{ id: m1 }, { id: org/m2 }] }
+  - { id: one, type: custom, base_url: "http://127.0.0.1:1/v1", api_keys: [k1], model: d1, models: [{ id: m1 }, { id: org/m2 }, { id: d1 }] }
   - { id: two, type: custom, base_url: "http://127.0.0.1:2/v1", api_keys: [k2], models: [{ id: m1 }, { id: m3 }] }
   - { id: any, type: custom, base_url: "http://127.0.0.1:3/v1" }
 model_aliases: { fast: "two:m3", free: "any:x:y" }
