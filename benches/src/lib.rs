@@ -1,1 +1,6 @@
-//! See the crate description in Cargo.toml.
+//! What the benches share: sets of series, a fixed sequence of work, the peers that do
+//! the same work, and the rig that measures a proxied request between real processes.
+//!
+//! It is not a library for others. Results are in `RESULTS.md`.
+
+pub mod rig;

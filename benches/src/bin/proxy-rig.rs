@@ -1,0 +1,328 @@
+//! What a proxied request costs, beside the same without recording and beside nginx.
+//!
+//! ```text
+//! proxy-rig proxy   [--with BIN --without BIN] [--rounds N] [--seconds N] [--driver epoll]
+//! proxy-rig latency [--with BIN --without BIN] [--rounds N]
+//! proxy-rig icount  [--with BIN --without BIN] [--requests N] [--keep FILE]
+//! ```
+//! Without executables it builds both from the workspace.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool talks to its user"
+)]
+
+use coo_llm_benches::rig::cores::{self, LOAD};
+use coo_llm_benches::rig::gateway::{self, Gateway, Under};
+use coo_llm_benches::rig::nginx::Nginx;
+use coo_llm_benches::rig::stats::{median, quantile, spread};
+use coo_llm_benches::rig::upstream::{self, Upstream};
+use coo_llm_benches::rig::wrk::{CONNECTIONS, Wrk};
+use coo_llm_benches::rig::{Outcome, icount, load, process};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tempfile::TempDir;
+
+/// Models by subject, of one length: the ledger tells subjects apart by them.
+const MODELS: [&str; 4] = ["m-with", "m-wout", "m-ngnx", "m-dire"];
+/// What is measured, in the order of [`MODELS`].
+const SUBJECTS: [&str; 4] = ["with recording", "without recording", "nginx", "direct"];
+const WITH: usize = 0;
+const WITHOUT: usize = 1;
+const NGINX: usize = 2;
+const DIRECT: usize = 3;
+/// Requests of the pass whose count must be exact.
+const EXACT: u64 = 5_000;
+
+struct Options {
+    with: Option<PathBuf>,
+    without: Option<PathBuf>,
+    rounds: usize,
+    seconds: u32,
+    requests: u64,
+    driver: String,
+    keep: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse(mut args: impl Iterator<Item = String>) -> Outcome<Self> {
+        let mut options = Self {
+            with: None,
+            without: None,
+            rounds: 12,
+            seconds: 2,
+            requests: 2_000,
+            driver: "auto".to_owned(),
+            keep: None,
+        };
+        while let Some(name) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
+            let bad = |_| format!("{name} {value}");
+            match name.as_str() {
+                "--with" => options.with = Some(value.into()),
+                "--without" => options.without = Some(value.into()),
+                "--rounds" => options.rounds = value.parse().map_err(bad)?,
+                "--seconds" => options.seconds = value.parse().map_err(bad)?,
+                "--requests" => options.requests = value.parse().map_err(bad)?,
+                "--driver" => options.driver = value,
+                "--keep" => options.keep = Some(value.into()),
+                _ => return Err(format!("{name} is not known")),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The two executables; those that were not named are built.
+    fn binaries(&self, folder: &TempDir) -> Outcome<[PathBuf; 2]> {
+        let one = |given: &Option<PathBuf>, records| match given {
+            Some(path) => path
+                .canonicalize()
+                .map_err(|error| format!("{}: {error}", path.display())),
+            None => gateway::build(folder.path(), records),
+        };
+        Ok([one(&self.with, true)?, one(&self.without, false)?])
+    }
+}
+
+/// Everything that runs during a measurement.
+struct Rig {
+    upstream: Upstream,
+    gateways: [Gateway; 2],
+    nginx: Nginx,
+}
+
+impl Rig {
+    fn start(options: &Options) -> Outcome<Self> {
+        let folder = TempDir::new().map_err(|error| error.to_string())?;
+        let [with, without] = options.binaries(&folder)?;
+        cores::move_here(LOAD)?;
+        let upstream = Upstream::start()?;
+        let start = |binary: &PathBuf, model| {
+            Gateway::start(
+                binary,
+                &upstream.addr,
+                model,
+                &options.driver,
+                Under::Itself,
+            )
+        };
+        let gateways = [
+            start(&with, MODELS[WITH])?,
+            start(&without, MODELS[WITHOUT])?,
+        ];
+        let nginx = Nginx::start(&upstream.addr)?;
+        Ok(Self {
+            upstream,
+            gateways,
+            nginx,
+        })
+    }
+
+    fn addr(&self, subject: usize) -> Outcome<SocketAddr> {
+        match subject {
+            NGINX => Ok(self.nginx.addr),
+            DIRECT => self
+                .upstream
+                .addr
+                .parse()
+                .map_err(|error| format!("{error}")),
+            _ => Ok(self.gateways[subject].addr),
+        }
+    }
+
+    fn pid(&self, subject: usize) -> u32 {
+        match subject {
+            NGINX => self.nginx.process.pid(),
+            _ => self.gateways[subject].process.pid(),
+        }
+    }
+
+    /// A fixed number of requests must be in the ledger and in `/metrics`, to the unit.
+    fn check_exact(&mut self) -> Outcome<()> {
+        let model = MODELS[WITH];
+        let before = (
+            self.upstream.served(model)?,
+            self.gateways[WITH].counted(0)?,
+        );
+        load::exact(self.gateways[WITH].addr, model, EXACT)?;
+        let counted = self.gateways[WITH].counted(before.1.requests + EXACT)?;
+        let served = self.upstream.served(model)?;
+        let by_ledger = (
+            served.requests - before.0.requests,
+            served.tokens - before.0.tokens,
+        );
+        let by_gateway = (
+            counted.requests - before.1.requests,
+            counted.tokens - before.1.tokens,
+        );
+        println!("exact: (requests, tokens) ledger {by_ledger:?}, /metrics {by_gateway:?}");
+        if by_ledger != by_gateway || by_ledger.0 != EXACT {
+            return Err("the gateway's count is not the ledger's".to_owned());
+        }
+        let nothing = self.gateways[WITHOUT].counted(0)?.requests;
+        if nothing != 0 {
+            return Err("the gateway without recording records".to_owned());
+        }
+        Ok(())
+    }
+
+    /// After wrk, which cuts what is under way when its time is over.
+    fn check_bounds(&mut self, wrk: u64, runs: u64) -> Outcome<()> {
+        let served = self.upstream.served(MODELS[WITH])?.requests;
+        let counted = self.gateways[WITH].counted(served)?.requests;
+        println!(
+            "bounds: wrk and exact {wrk}, ledger {served}, /metrics {counted}, {runs} cut runs"
+        );
+        let cut = runs * u64::from(CONNECTIONS);
+        if !(wrk..=wrk + cut).contains(&served) || !(served..=wrk + cut).contains(&counted) {
+            return Err("counts that cut requests do not explain".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn shuffled<const N: usize>(random: &mut fastrand::Rng) -> [usize; N] {
+    let mut order = std::array::from_fn(|at| at);
+    random.shuffle(&mut order);
+    order
+}
+
+fn ratios(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a / b).collect()
+}
+
+fn proxy(options: &Options) -> Outcome<()> {
+    let mut rig = Rig::start(options)?;
+    rig.check_exact()?;
+    let wrks = MODELS.map(Wrk::new);
+    let mut rps: [Vec<f64>; 3] = Default::default();
+    let mut cpu_us: [Vec<f64>; 3] = Default::default();
+    let mut sent = EXACT;
+    let mut random = fastrand::Rng::with_seed(1);
+    // The first round warms up and is not kept.
+    for round in 0..=options.rounds {
+        for subject in shuffled::<3>(&mut random) {
+            let wrk = wrks[subject].as_ref().map_err(Clone::clone)?;
+            let before = process::cpu_ns(rig.pid(subject))?;
+            let run = wrk.run(rig.addr(subject)?, options.seconds)?;
+            let took = process::cpu_ns(rig.pid(subject))? - before;
+            if subject == WITH {
+                sent += run.requests;
+            }
+            if round > 0 {
+                rps[subject].push(run.rps);
+                cpu_us[subject].push(took as f64 / 1e3 / run.requests as f64);
+            }
+        }
+    }
+    rig.check_exact()?;
+    rig.check_bounds(sent + EXACT, options.rounds as u64 + 1)?;
+    println!(
+        "{} rounds of {} s, {CONNECTIONS} connections; median [min .. max]",
+        options.rounds, options.seconds
+    );
+    for subject in [WITH, WITHOUT, NGINX] {
+        println!(
+            "{:18} CPU us/request {}   requests/s {}",
+            SUBJECTS[subject],
+            spread(&cpu_us[subject], 2),
+            spread(&rps[subject], 0)
+        );
+    }
+    for (what, values) in [("CPU", &cpu_us), ("rps", &rps)] {
+        for other in [WITHOUT, NGINX] {
+            let pairs = ratios(&values[WITH], &values[other]);
+            println!(
+                "{what}: with recording / {} {}",
+                SUBJECTS[other],
+                spread(&pairs, 3)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn latency(options: &Options) -> Outcome<()> {
+    const REQUESTS: u64 = 1_000;
+    let mut rig = Rig::start(options)?;
+    rig.check_exact()?;
+    let mut p50: [Vec<f64>; 4] = Default::default();
+    let mut p99: [Vec<f64>; 4] = Default::default();
+    let mut random = fastrand::Rng::with_seed(2);
+    for round in 0..=options.rounds {
+        for subject in shuffled::<4>(&mut random) {
+            let latencies = load::exact(rig.addr(subject)?, MODELS[subject], REQUESTS)?;
+            if round > 0 {
+                p50[subject].push(quantile(&latencies, 0.5));
+                p99[subject].push(quantile(&latencies, 0.99));
+            }
+        }
+    }
+    println!(
+        "{} rounds of {REQUESTS} requests over one connection; microseconds; median [min .. max]",
+        options.rounds
+    );
+    for subject in [DIRECT, WITH, WITHOUT, NGINX] {
+        let added = |of: &[Vec<f64>; 4]| -> Vec<f64> {
+            of[subject]
+                .iter()
+                .zip(&of[DIRECT])
+                .map(|(a, b)| a - b)
+                .collect()
+        };
+        println!(
+            "{:18} p50 {}  p99 {}  added p50 {}  added p99 {}",
+            SUBJECTS[subject],
+            spread(&p50[subject], 1),
+            spread(&p99[subject], 1),
+            spread(&added(&p50), 1),
+            spread(&added(&p99), 1)
+        );
+    }
+    Ok(())
+}
+
+fn count(options: &Options) -> Outcome<()> {
+    const REPEATS: usize = 3;
+    let folder = TempDir::new().map_err(|error| error.to_string())?;
+    let binaries = options.binaries(&folder)?;
+    cores::move_here(LOAD)?;
+    let upstream = Upstream::start()?;
+    let mut counts: [Vec<f64>; 2] = Default::default();
+    for _ in 0..REPEATS {
+        for (subject, binary) in binaries.iter().enumerate() {
+            let keep = options.keep.as_deref().filter(|_| subject == WITH);
+            let (few, many) = (options.requests / 4, options.requests);
+            let n = icount::a_request(binary, &upstream, MODELS[subject], few, many, keep)?;
+            println!("{:18} {n:.0} user instructions/request", SUBJECTS[subject]);
+            counts[subject].push(n);
+        }
+    }
+    let [with, without] = counts.map(|n| median(&n));
+    println!(
+        "recording adds {:.0} of {without:.0} instructions a request: {:.2} %",
+        with - without,
+        100.0 * (with / without - 1.0)
+    );
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let mode = args.next().unwrap_or_default();
+    let outcome = match mode.as_str() {
+        "upstream" => upstream::serve().map_err(|error| error.to_string()),
+        "proxy" => Options::parse(args).and_then(|options| proxy(&options)),
+        "latency" => Options::parse(args).and_then(|options| latency(&options)),
+        "icount" => Options::parse(args).and_then(|options| count(&options)),
+        _ => Err("usage: proxy-rig proxy | latency | icount [OPTION VALUE]...".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("proxy-rig: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
