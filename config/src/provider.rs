@@ -84,9 +84,7 @@ pub struct Simulator {
     pub latency_sigma: f64,
     /// The share of requests that fail, 0 to 1.
     pub error_rate: f64,
-    /// Prompt tokens of an answer; `None` takes them from the request.
-    pub prompt_tokens: Option<u64>,
-    /// Completion tokens of an answer.
+    /// Median of the completion tokens, which are log-normal with sigma 0.6.
     pub completion_tokens: u64,
     /// The pause between two chunks of a stream.
     pub chunk_interval: Duration,
@@ -111,7 +109,6 @@ impl Default for Simulator {
             latency_median: Duration::from_millis(20),
             latency_sigma: 0.5,
             error_rate: 0.01,
-            prompt_tokens: None,
             completion_tokens: 64,
             chunk_interval: Duration::from_millis(2),
             seed: 0,
@@ -331,7 +328,6 @@ impl Simulator {
             latency_median: s.value("latency_median", default.latency_median, duration),
             latency_sigma: s.value("latency_sigma", default.latency_sigma, fraction(5.0)),
             error_rate: s.value("error_rate", default.error_rate, fraction(1.0)),
-            prompt_tokens: s.optional("prompt_tokens", tokens()),
             completion_tokens: s.value("completion_tokens", default.completion_tokens, tokens()),
             chunk_interval: s.value("chunk_interval", default.chunk_interval, duration),
             seed: s.value("seed", default.seed, integer(0, u64::MAX)),

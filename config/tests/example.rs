@@ -66,7 +66,7 @@ fn the_example_names_every_key() {
         cached_input_per_million cache_write_per_million reasoning_per_million \
         audio_input_per_million audio_output_per_million limits req_per_min tokens_per_min timeouts \
         connect first_byte idle total simulator latency_median latency_sigma error_rate \
-        prompt_tokens completion_tokens chunk_interval seed prices model_aliases key_sha256 \
+        completion_tokens chunk_interval seed prices model_aliases key_sha256 \
         description allowed_providers budget usd per action policy algorithm retry max_attempts \
         timeout interval fallback providers";
     for key in keys.split_whitespace() {

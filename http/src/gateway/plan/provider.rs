@@ -245,6 +245,10 @@ fn sim_plan(provider: &Provider) -> SimPlan {
         latency_sigma: simulator.latency_sigma,
         token_gap_median: simulator.chunk_interval,
         completion_tokens_median: simulator.completion_tokens as f64,
+        // Far enough out that the distribution is hardly cut.
+        completion_tokens_max: u32::try_from(simulator.completion_tokens.saturating_mul(8))
+            .unwrap_or(u32::MAX)
+            .max(1),
         error_rate: simulator.error_rate,
         ..SimProfile::default()
     };
