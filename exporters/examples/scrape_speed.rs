@@ -46,7 +46,7 @@ fn main() {
         });
     }
     let snapshot = meter.snapshot();
-    let mut renderer = Renderer::new(Namespace::default());
+    let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
     let mut page = Vec::new();
     for format in [Format::Text, Format::OpenMetrics] {
         let mut times = [Duration::ZERO; ROUNDS];

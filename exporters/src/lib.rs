@@ -10,13 +10,13 @@
 //! ```
 //!
 //! ```
-//! use coo_llm_core::Meter;
+//! use coo_llm_core::{Meter, UnixMillis};
 //! use coo_llm_exporters::prometheus::{Format, Namespace, Renderer};
 //!
 //! let meter = Meter::new(100_000);
 //! meter.catalog().route("openai", "gpt-4o", "openai-1f3a9c02");
 //!
-//! let mut renderer = Renderer::new(Namespace::default());
+//! let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
 //! let mut page = Vec::new();
 //! meter.read(|snapshot| {
 //!     renderer.render(Format::Text, snapshot, meter.catalog(), &[], &mut page);

@@ -21,7 +21,7 @@ pub use namespace::Namespace;
 use coo_llm_core::catalog::{Family, NONE, Overflow, ProviderId};
 use coo_llm_core::histogram::{LATENCY, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN};
 use coo_llm_core::record::{Endpoint, ErrorType, Limit, Origin, Outcome, Tokens, UsageSource};
-use coo_llm_core::{Catalog, Snapshot};
+use coo_llm_core::{Catalog, Snapshot, UnixMillis};
 use known::Known;
 use labels::{Labels, more};
 use page::{Edges, Page, Type};
@@ -70,6 +70,7 @@ fn closed<T: Copy>(all: &[T], label: &str, text: impl Fn(T) -> &'static str) -> 
 #[derive(Debug)]
 pub struct Renderer {
     namespace: Namespace,
+    started: UnixMillis,
     known: Known,
     /// Places in [`Tokens::KINDS`].
     token_kinds: Closed<usize>,
@@ -91,8 +92,11 @@ pub struct Renderer {
 
 impl Renderer {
     /// A renderer that has seen nothing.
+    ///
+    /// `started` is when the process did: every series counts from then on, which
+    /// OpenMetrics says in `_created`.
     #[must_use]
-    pub fn new(namespace: Namespace) -> Self {
+    pub fn new(namespace: Namespace, started: UnixMillis) -> Self {
         let kinds: Vec<_> = (0..Tokens::KINDS.len()).collect();
         let mut limits_by_origin = Vec::new();
         for limit in Limit::ALL {
@@ -121,6 +125,7 @@ impl Renderer {
         recorded.push((), &[("stage", "recorded")]);
         Self {
             namespace,
+            started,
             known: Known::new(),
             token_kinds: closed(&kinds, "type", |at| Tokens::KINDS[at]),
             errors: closed(ErrorType::ALL, "type", ErrorType::as_str),
@@ -157,7 +162,7 @@ impl Renderer {
     ) {
         self.known.catch_up(catalog);
         out.clear();
-        let mut page = Page::new(out, &self.namespace, format);
+        let mut page = Page::new(out, &self.namespace, format, self.started);
         self.routes(&mut page, snapshot);
         self.models(&mut page, snapshot);
         self.providers(&mut page, snapshot, catalog);
@@ -211,7 +216,8 @@ impl Renderer {
             "From a request's arrival to the last byte of its answer.",
         );
         for ((model, _), set) in known.models.sorted() {
-            page.histogram(set, &self.latency, snapshot.latency(model));
+            let exemplars = snapshot.exemplars(model);
+            page.histogram_with(set, &self.latency, snapshot.latency(model), &exemplars);
         }
         page.histograms(
             "time_to_first_token_seconds",

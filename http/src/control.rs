@@ -119,7 +119,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn router(control: Control) -> Router {
     let writer = Mutex::new(control.meter.writer());
     let metrics = control.metrics.map(|metrics| {
-        let scraper = scrape::Scraper::new(&metrics);
+        let scraper = scrape::Scraper::new(&metrics, control.started);
         (metrics, Mutex::new(scraper))
     });
     let metrics_path = metrics.as_ref().map(|(metrics, _)| metrics.path.clone());

@@ -4,9 +4,10 @@ use super::extra::{Kind, Value};
 use super::labels::{Set, more, push_escaped};
 use super::{Format, Namespace};
 use crate::decimal::{push_integer, push_seconds, push_usd};
-use coo_llm_core::Micros;
+use coo_llm_core::exemplar::Exemplar;
 use coo_llm_core::histogram::Layout;
 use coo_llm_core::histograms::HistogramView;
+use coo_llm_core::{Micros, UnixMillis};
 
 /// Types of a family, histograms included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,20 +27,30 @@ pub(super) struct Page<'a> {
     name: Vec<u8>,
     /// `name_total{`, as it begins a line.
     line: Vec<u8>,
+    /// `name_created{`; empty where there is no such line.
+    created_line: Vec<u8>,
+    /// When the process started, as it ends a line; what OpenMetrics calls created.
+    created: Vec<u8>,
 }
 
 impl<'a> Page<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         out: &'a mut Vec<u8>,
         namespace: &'a Namespace,
         format: Format,
+        started: UnixMillis,
     ) -> Self {
+        let mut created = Vec::new();
+        push_seconds(&mut created, Micros(started.0.saturating_mul(1000)));
+        created.push(b'\n');
         Self {
             out,
             namespace,
             format,
             name: Vec::new(),
             line: Vec::new(),
+            created_line: Vec::new(),
+            created,
         }
     }
 
@@ -76,6 +87,12 @@ impl<'a> Page<'a> {
         self.line.clear();
         self.line.extend_from_slice(&self.name);
         self.line.extend_from_slice(suffix.as_bytes());
+        self.created_line.clear();
+        let has_created = matches!(of, Type::Simple(Kind::Counter) | Type::Histogram);
+        if self.format == Format::OpenMetrics && has_created && namespaced {
+            self.created_line.extend_from_slice(&self.name);
+            self.created_line.extend_from_slice(b"_created{");
+        }
         match self.format {
             Format::Text => {
                 self.head("HELP", true);
@@ -120,6 +137,7 @@ impl<'a> Page<'a> {
         self.out.extend_from_slice(set.closed());
         push_integer(self.out, value);
         self.out.push(b'\n');
+        self.since(set.closed(), &[]);
     }
 
     /// The same with further labels; see [`more`].
@@ -129,6 +147,17 @@ impl<'a> Page<'a> {
         self.out.extend_from_slice(more);
         push_integer(self.out, value);
         self.out.push(b'\n');
+        self.since(set.open(), more);
+    }
+
+    /// Since when the series counts, where the format says so.
+    fn since(&mut self, labels: &[u8], more: &[u8]) {
+        if !self.created_line.is_empty() {
+            self.out.extend_from_slice(&self.created_line);
+            self.out.extend_from_slice(labels);
+            self.out.extend_from_slice(more);
+            self.out.extend_from_slice(&self.created);
+        }
     }
 
     /// A line with any value.
@@ -136,6 +165,7 @@ impl<'a> Page<'a> {
         self.out.extend_from_slice(&self.line);
         self.out.extend_from_slice(set.closed());
         self.value(value);
+        self.since(set.closed(), &[]);
     }
 
     /// A line without labels.
@@ -161,12 +191,28 @@ impl<'a> Page<'a> {
 
     /// All lines of a histogram.
     pub(super) fn histogram(&mut self, set: Set<'_>, edges: &Edges, view: HistogramView<'_>) {
-        for ((_, below), edge) in view.classic().zip(&edges.0) {
+        self.histogram_with(set, edges, view, &[]);
+    }
+
+    /// The same with exemplars, which ascend as the buckets do; OpenMetrics alone has them.
+    pub(super) fn histogram_with(
+        &mut self,
+        set: Set<'_>,
+        edges: &Edges,
+        view: HistogramView<'_>,
+        exemplars: &[Exemplar],
+    ) {
+        let mut exemplars = exemplars.iter().peekable();
+        for ((bound, below), edge) in view.classic().zip(&edges.0) {
             self.out.extend_from_slice(&self.name);
             self.out.extend_from_slice(b"_bucket{");
             self.out.extend_from_slice(set.open());
             self.out.extend_from_slice(edge);
             push_integer(self.out, below);
+            let here = exemplars.next_if(|exemplar| exemplar.bound == bound);
+            if let Some(exemplar) = here.filter(|_| self.format == Format::OpenMetrics) {
+                self.exemplar(exemplar);
+            }
             self.out.push(b'\n');
         }
         self.out.extend_from_slice(&self.name);
@@ -179,6 +225,17 @@ impl<'a> Page<'a> {
         self.out.extend_from_slice(set.closed());
         push_integer(self.out, view.count());
         self.out.push(b'\n');
+        self.since(set.closed(), &[]);
+    }
+
+    /// ` # {request_id="..."} value timestamp`.
+    fn exemplar(&mut self, exemplar: &Exemplar) {
+        self.out.extend_from_slice(b" # {request_id=\"");
+        push_escaped(self.out, exemplar.request_id(), true);
+        self.out.extend_from_slice(b"\"} ");
+        push_seconds(self.out, exemplar.value);
+        self.out.push(b' ');
+        push_seconds(self.out, Micros(exemplar.at.0.saturating_mul(1000)));
     }
 }
 

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 fn page(meter: &Meter, format: Format, extras: &[Extra]) -> Vec<u8> {
-    let mut renderer = Renderer::new(Namespace::default());
+    let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
     page_of(&mut renderer, meter, format, extras)
 }
 
@@ -43,7 +43,7 @@ fn small_meter() -> Meter {
         route,
         client,
         endpoint: Endpoint::ChatCompletions,
-        request_id: None,
+        request_id: Some("req_first"),
         finished: UnixMillis(1_700_000_000_000),
         latency: Micros(500_000),
         overhead: Some(Micros(40)),
@@ -146,6 +146,48 @@ fn both_formats_say_the_same() {
     let unit = |name| family(&open, name).unit.as_deref();
     assert_eq!(unit("coo_llm_latency_seconds"), Some("seconds"));
     assert_eq!(unit("coo_llm_requests"), None);
+}
+
+/// Each counter and histogram says since when it counts, once a series.
+#[test]
+fn created_lines_stand_beside_their_series() {
+    let (meter, extras) = (small_meter(), small_extras());
+    for family in parse(
+        &page(&meter, Format::OpenMetrics, &extras),
+        Format::OpenMetrics,
+    ) {
+        let series = family
+            .samples
+            .iter()
+            .filter(|sample| sample.name.ends_with("_total") || sample.name.ends_with("_count"));
+        let of_series: Vec<_> = series.map(|sample| sample.labels.clone()).collect();
+        let created: Vec<_> = family
+            .created
+            .iter()
+            .map(|(labels, _)| labels.clone())
+            .collect();
+        if ["counter", "histogram"].contains(&&*family.kind)
+            && family.name != "coo_llm_log_lines_dropped"
+        {
+            assert_eq!(created, of_series, "{}", family.name);
+        }
+        assert!(family.created.iter().all(|(_, at)| at == "1700000000.123"));
+    }
+}
+
+#[test]
+fn exemplars_stand_behind_their_bucket_and_lie_in_it() {
+    let meter = small_meter();
+    let found = parser::exemplars(&page(&meter, Format::OpenMetrics, &[]));
+    assert!(!found.is_empty());
+    for (bucket, exemplar) in &found {
+        assert_eq!(bucket.name, "coo_llm_latency_seconds_bucket");
+        assert_eq!(exemplar.request_id, "req_first");
+        let [value, le] = [&*exemplar.value, bucket.label("le")].map(|n| n.parse::<f64>().unwrap());
+        assert!(value <= le, "{bucket:?} {exemplar:?}");
+        assert!(exemplar.at.parse::<f64>().is_ok());
+    }
+    assert!(parser::exemplars(&page(&meter, Format::Text, &[])).is_empty());
 }
 
 /// The user's own metrics: a scrape of a gateway that has done nothing has each of them.
@@ -341,7 +383,7 @@ proptest! {
     ) {
         let format = if open { Format::OpenMetrics } else { Format::Text };
         let meter = Meter::new(1000);
-        let mut renderer = Renderer::new(Namespace::default());
+        let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
         let mut want: Vec<[&str; 3]> = Vec::new();
         let mut rendered = Vec::new();
         for (provider, model, key) in &sets {

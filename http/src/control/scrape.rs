@@ -5,8 +5,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use coo_llm_core::Micros;
 use coo_llm_core::catalog::Family;
+use coo_llm_core::{Micros, UnixMillis};
 use coo_llm_exporters::prometheus::{Extra, Format, Renderer, process};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,7 +14,7 @@ use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY
 use http::{HeaderMap, HeaderValue};
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Pages up to here (0.2 ms of gzip) are zipped on the control thread; larger ones would
 /// hold up its other work, so a thread of their own zips them.
@@ -30,14 +30,19 @@ pub(super) struct Scraper {
 }
 
 impl Scraper {
-    pub(super) fn new(metrics: &Metrics) -> Self {
+    pub(super) fn new(metrics: &Metrics, started: SystemTime) -> Self {
+        // A clock before 1970 is as good as 1970.
+        let started = started
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let started = UnixMillis(u64::try_from(started.as_millis()).unwrap_or(u64::MAX));
         let facts: Vec<_> = metrics
             .build
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         Self {
-            renderer: Renderer::new(metrics.namespace.clone()),
+            renderer: Renderer::new(metrics.namespace.clone(), started),
             build: Extra::build_info(&facts),
             page: Bytes::new(),
             last: None,

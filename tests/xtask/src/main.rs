@@ -1,4 +1,5 @@
 //! `cargo xtask test`: the one command that installs what the tests need and runs all of them.
+//! `cargo xtask mutants`: the longer one that shows that the loom models can fail.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,17 +7,19 @@
 )]
 
 mod install;
+mod mutants;
 mod step;
 mod tally;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test [STEP...]";
+const USAGE: &str = "usage: cargo xtask test [STEP...] | mutants";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.split_first() {
         Some((command, steps)) if command == "test" => step::run_steps(steps),
+        Some((command, [])) if command == "mutants" => mutants::run(step::root(), &step::target()),
         _ => {
             let names = step::names().join(", ");
             Err(format!("{USAGE}\nsteps: {names}"))

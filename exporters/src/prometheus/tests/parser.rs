@@ -13,6 +13,8 @@ pub(super) struct Family {
     pub(super) unit: Option<String>,
     pub(super) help: String,
     pub(super) samples: Vec<Sample>,
+    /// `_created` lines, by their labels; OpenMetrics alone has them.
+    pub(super) created: Vec<(LabelSet, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,26 @@ pub(super) struct Sample {
     pub(super) name: String,
     pub(super) labels: LabelSet,
     pub(super) value: String,
+}
+
+/// What follows a bucket's value in OpenMetrics.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Exemplar {
+    pub(super) request_id: String,
+    pub(super) value: String,
+    pub(super) at: String,
+}
+
+/// The exemplars of a page, with the bucket that each stands behind.
+pub(super) fn exemplars(page: &[u8]) -> Vec<(Sample, Exemplar)> {
+    let page = std::str::from_utf8(page).expect("a page is UTF-8");
+    let samples = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(sample);
+    samples
+        .filter_map(|(sample, exemplar)| Some((sample, exemplar?)))
+        .collect()
 }
 
 impl Sample {
@@ -54,6 +76,7 @@ pub(super) fn parse(page: &[u8], format: Format) -> Vec<Family> {
                     unit: None,
                     help: String::new(),
                     samples: Vec::new(),
+                    created: Vec::new(),
                 });
             }
             let family = families.last_mut().expect("just pushed");
@@ -71,10 +94,19 @@ pub(super) fn parse(page: &[u8], format: Format) -> Vec<Family> {
             }
             continue;
         }
-        let sample = sample(line);
+        let (sample, exemplar) = sample(line);
         let family = families.last_mut().expect("a head before samples");
         let suffix = sample.name.strip_prefix(&*family.name);
         let suffix = suffix.unwrap_or_else(|| panic!("{line} stands under {}", family.name));
+        let is_open = format == Format::OpenMetrics;
+        assert!(
+            exemplar.is_none() || (is_open && suffix == "_bucket"),
+            "{line}"
+        );
+        if is_open && suffix == "_created" && ["counter", "histogram"].contains(&&*family.kind) {
+            family.created.push((sample.labels, sample.value));
+            continue;
+        }
         let fits = match (&*family.kind, format) {
             ("counter", Format::OpenMetrics) => suffix == "_total",
             ("counter", Format::Text) => suffix.is_empty() && family.name.ends_with("_total"),
@@ -129,7 +161,7 @@ fn check_histogram(family: &Family) {
     }
 }
 
-fn sample(line: &str) -> Sample {
+fn sample(line: &str) -> (Sample, Option<Exemplar>) {
     let name_end = line
         .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .unwrap_or_else(|| panic!("{line}"));
@@ -157,16 +189,33 @@ fn sample(line: &str) -> Sample {
             }
         }
     }
-    let value = rest.strip_prefix(' ').unwrap_or_else(|| panic!("{line}"));
+    let rest = rest.strip_prefix(' ').unwrap_or_else(|| panic!("{line}"));
+    let (value, exemplar) = match rest.split_once(" # {request_id=\"") {
+        None => (rest, None),
+        Some((value, exemplar)) => {
+            let (id, times) = exemplar.split_once("\"} ").expect("the end of the labels");
+            let (of, at) = times.split_once(' ').expect("a value and a timestamp");
+            let [request_id, of, at] = [id, of, at].map(str::to_owned);
+            (
+                value,
+                Some(Exemplar {
+                    request_id,
+                    value: of,
+                    at,
+                }),
+            )
+        }
+    };
     assert!(
         value.parse::<f64>().is_ok() && !value.contains(' '),
         "{line}"
     );
-    Sample {
+    let sample = Sample {
         name: name.into(),
         labels,
         value: value.into(),
-    }
+    };
+    (sample, exemplar)
 }
 
 /// Where the first quote without a backslash is.

@@ -1,0 +1,269 @@
+//! `cargo xtask mutants`: weakens the lock-free code of core, one place at a time, and
+//! demands that a loom model fails. A model that passes every mutant proves nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A change that must be caught.
+struct Mutant {
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    what: &'static str,
+}
+
+/// A model that a mutant hangs is one that caught it.
+const RUN_TIME_MAX: Duration = Duration::from_secs(240);
+
+const MUTANTS: &[Mutant] = &[
+    Mutant {
+        file: "flip.rs",
+        from: "self.flip.wanted.load(Ordering::Acquire)",
+        to: "self.flip.wanted.load(Ordering::Relaxed)",
+        what: "the writer does not see that the buffer it turns to was emptied",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "self.flip.wanted.store(self.wanted, Ordering::Release)",
+        to: "self.flip.wanted.store(self.wanted, Ordering::Relaxed)",
+        what: "the reader asks before it has emptied",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: ".store(wanted, Ordering::Release)",
+        to: ".store(wanted, Ordering::Relaxed)",
+        what: "the writer acknowledges before its last record is written",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "acknowledged.load(Ordering::Acquire)",
+        to: "acknowledged.load(Ordering::Relaxed)",
+        what: "the reader takes a buffer before its last record is seen",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "        fence(Ordering::Release);\n",
+        to: "",
+        what: "a cell may be seen before the write has begun",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "        fence(Ordering::Acquire);\n",
+        to: "",
+        what: "the reader looks at the state before it has read",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "words.state.store(self.state, Ordering::Release)",
+        to: "words.state.store(self.state, Ordering::Relaxed)",
+        what: "a write may look done before its cells are",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "let before = state.load(Ordering::Acquire);",
+        to: "let before = state.load(Ordering::Relaxed);",
+        what: "the reader may see an old cell behind a new state",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "(state.load(Ordering::Relaxed) == before).then_some(seen)",
+        to: "Some(seen)",
+        what: "the reader does not check that the writer stayed idle",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "words.state.store(self.state + 1, Ordering::Relaxed);",
+        to: "",
+        what: "a write does not say that it has begun",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "take(self.flip.buffer(self.wanted - 1));\n                if asked",
+        to: "take(self.flip.buffer(self.wanted));\n                if asked",
+        what: "the reader takes the buffer that is being written",
+    },
+    Mutant {
+        file: "flip.rs",
+        from: "                self.ask();\n                asked = true;",
+        to: "                asked = true;",
+        what: "the reader never asks",
+    },
+    Mutant {
+        file: "touched.rs",
+        from: "        self.len.store(0, Ordering::Relaxed);\n",
+        to: "",
+        what: "a buffer is not emptied",
+    },
+    Mutant {
+        file: "touched.rs",
+        from: "std::mem::swap(&mut self.chunks, &mut self.resting);",
+        to: "",
+        what: "the writer goes on in the chunks of the other buffer",
+    },
+    Mutant {
+        file: "touched.rs",
+        from: "(entry >> SLOT_BITS == epoch).then_some",
+        to: "(entry != 0).then_some",
+        what: "a slot of an earlier turn is taken for one of this",
+    },
+    Mutant {
+        file: "chunks.rs",
+        from: "self.len.store(at + 1, Ordering::Release)",
+        to: "self.len.store(at + 1, Ordering::Relaxed)",
+        what: "a list promises an item before it is there",
+    },
+    Mutant {
+        file: "chunks.rs",
+        from: "self.len.load(Ordering::Acquire)",
+        to: "self.len.load(Ordering::Relaxed)",
+        what: "a reader of a list does not see the item that was promised",
+    },
+    Mutant {
+        file: "sync.rs",
+        from: "self.published.store(true, Ordering::Release)",
+        to: "self.published.store(true, Ordering::Relaxed)",
+        what: "a cell that is set once is read before it is set (the edge that std's has)",
+    },
+];
+
+/// Runs all mutants and prints a line each.
+///
+/// # Errors
+/// A mutant that no model caught, one whose text is not there once, or no cargo.
+pub(crate) fn run(root: &Path, target: &Path) -> Result<(), String> {
+    let copy = target.join("mutants");
+    let folder = copy.join("tree");
+    let mut survivors = Vec::new();
+    for (at, mutant) in MUTANTS.iter().enumerate() {
+        let source = root.join("core/src").join(mutant.file);
+        let text = read(&source)?;
+        // Tests and comments keep the original.
+        let code_end = text.find("#[cfg(all(test").unwrap_or(text.len());
+        let (code, tests) = text.split_at(code_end);
+        if code.matches(mutant.from).count() != 1 {
+            return Err(format!(
+                "{}: {:?} is not there once",
+                mutant.file, mutant.from
+            ));
+        }
+        lay_out(root, &folder)?;
+        let changed = code.replace(mutant.from, mutant.to) + tests;
+        write(&folder.join("core/src").join(mutant.file), &changed)?;
+        let begin = Instant::now();
+        let verdict = models(&folder, &copy.join("target"))?;
+        let seconds = begin.elapsed().as_secs();
+        println!(
+            "{:2} {:8} {seconds:3} s  {}: {}",
+            at + 1,
+            verdict,
+            mutant.file,
+            mutant.what
+        );
+        if verdict == "SURVIVED" || verdict == "no build" {
+            survivors.push(mutant.what);
+        }
+    }
+    println!(
+        "{} mutants, {} caught",
+        MUTANTS.len(),
+        MUTANTS.len() - survivors.len()
+    );
+    if survivors.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not caught: {}", survivors.join("; ")))
+    }
+}
+
+/// Core alone, as a workspace of its own.
+fn lay_out(root: &Path, folder: &Path) -> Result<(), String> {
+    let sources = folder.join("core/src");
+    std::fs::create_dir_all(&sources).map_err(|error| format!("{}: {error}", sources.display()))?;
+    let manifest = read(&root.join("Cargo.toml"))?;
+    let begin = manifest
+        .find("[workspace.package]")
+        .ok_or("no [workspace.package]")?;
+    let end = manifest.find("\n[package]").ok_or("no [package]")?;
+    let workspace = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = [\"core\"]\n\n{}",
+        &manifest[begin..end]
+    );
+    write(&folder.join("Cargo.toml"), &workspace)?;
+    for name in ["Cargo.lock", "core/Cargo.toml"] {
+        write(&folder.join(name), &read(&root.join(name))?)?;
+    }
+    let from = root.join("core/src");
+    let entries =
+        std::fs::read_dir(&from).map_err(|error| format!("{}: {error}", from.display()))?;
+    for entry in entries {
+        let path: PathBuf = entry.map_err(|error| error.to_string())?.path();
+        if let Some(name) = path.file_name() {
+            write(&sources.join(name), &read(&path)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn models(folder: &Path, target: &Path) -> Result<&'static str, String> {
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env("RUSTFLAGS", "--cfg loom")
+            .env("CARGO_TARGET_DIR", target)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    };
+    let built = cargo(&[
+        "test",
+        "-q",
+        "-p",
+        "coo-llm-core",
+        "--lib",
+        "--release",
+        "--no-run",
+    ])
+    .status();
+    if !built
+        .map_err(|error| format!("cargo does not run: {error}"))?
+        .success()
+    {
+        return Ok("no build");
+    }
+    let mut child = cargo(&[
+        "test",
+        "-q",
+        "-p",
+        "coo-llm-core",
+        "--lib",
+        "--release",
+        "loom",
+    ])
+    .spawn()
+    .map_err(|error| format!("cargo does not run: {error}"))?;
+    let begin = Instant::now();
+    loop {
+        match child.try_wait().map_err(|error| error.to_string())? {
+            Some(status) if status.success() => return Ok("SURVIVED"),
+            Some(_) => return Ok("caught"),
+            None if begin.elapsed() > RUN_TIME_MAX => {
+                child.kill().map_err(|error| error.to_string())?;
+                child.wait().map_err(|error| error.to_string())?;
+                return Ok("hangs");
+            }
+            None => std::thread::sleep(Duration::from_millis(200)),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
