@@ -3,4 +3,11 @@
 //!
 //! It is not a library for others. Results are in `RESULTS.md`.
 
+pub mod backend;
+pub mod ours;
+#[cfg(feature = "peers")]
+pub mod peers;
+pub mod pick;
 pub mod rig;
+pub mod set;
+pub mod tally;

@@ -1,0 +1,114 @@
+//! How long does a page take to render, counters apart from histograms?
+#![expect(missing_docs, reason = "criterion's macros make public items")]
+
+use coo_llm_benches::backend::{Backend, Writer, check};
+use coo_llm_benches::pick;
+use coo_llm_benches::set::Set;
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use std::time::Duration;
+
+/// Clients almost alone: about 100,000 counter series, 3 histograms of the standard work.
+const COUNTERS: Set = Set {
+    name: "counters",
+    providers: 1,
+    models: 1,
+    keys: 1,
+    clients: 33_330,
+};
+
+/// 6,000 models, a route each.
+const HISTOGRAMS: Set = Set {
+    name: "histograms",
+    providers: 60,
+    models: 100,
+    keys: 1,
+    clients: 1,
+};
+
+/// Sample lines of a page: (histograms, series of counters and gauges).
+fn lines(page: &[u8]) -> (usize, usize) {
+    let text = String::from_utf8_lossy(page);
+    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let of_histogram = |line: &str| {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        name.ends_with("_bucket") || name.ends_with("_sum") || name.ends_with("_count")
+    };
+    let (of, others): (Vec<&str>, Vec<&str>) = samples.partition(|line| of_histogram(line));
+    let histograms = of.iter().filter(|line| line.contains("_count")).count();
+    (histograms, others.len())
+}
+
+fn one<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, set: &Set, backend: &B) {
+    let picks = pick::cover(set, 1);
+    check(backend, set, &picks);
+    let mut page = Vec::new();
+    backend.scrape(&mut page);
+    let (histograms, others) = lines(&page);
+    let bytes = page.len();
+    let label = format!("{name}: {histograms} histograms, {others} others, {bytes} bytes");
+    group.bench_function(label, |bencher| {
+        bencher.iter(|| backend.scrape(&mut page));
+    });
+}
+
+fn render(criterion: &mut Criterion) {
+    for set in [&COUNTERS, &HISTOGRAMS] {
+        let mut group = criterion.benchmark_group(format!("render/{}", set.name));
+        group
+            .warm_up_time(Duration::from_millis(500))
+            .measurement_time(Duration::from_millis(2500))
+            .sample_size(15);
+        ours(&mut group, set);
+        #[cfg(feature = "peers")]
+        {
+            use coo_llm_benches::peers::metrics::Metrics;
+            use coo_llm_benches::peers::prometheus::Prometheus;
+            use coo_llm_benches::peers::prometheus_client::PrometheusClient;
+            one(
+                &mut group,
+                "prometheus",
+                set,
+                &Prometheus::<false>::new(set),
+            );
+            one(
+                &mut group,
+                "prometheus-client",
+                set,
+                &PrometheusClient::new(set),
+            );
+            one(&mut group, "metrics", set, &Metrics::new(set));
+        }
+        group.finish();
+    }
+}
+
+/// Ours twice: the whole scrape, merge included, and rendering a snapshot alone.
+fn ours(group: &mut BenchmarkGroup<'_, WallTime>, set: &Set) {
+    use coo_llm_benches::ours::{By, Ours};
+    use coo_llm_exporters::prometheus::{Format, Namespace, Renderer};
+    let ours = Ours::new(set, By::Id);
+    one(group, "ours, merge and render", set, &ours);
+    // Not the cold page: peers render every series, so ours has a record in each too.
+    let mut writer = ours.writer();
+    pick::cover(set, 1)
+        .iter()
+        .for_each(|pick| writer.record(pick));
+    let snapshot = ours.meter.snapshot();
+    let mut renderer = Renderer::new(Namespace::default());
+    let mut page = Vec::new();
+    group.bench_function("ours, render a snapshot", |bencher| {
+        bencher.iter(|| {
+            renderer.render(
+                Format::Text,
+                &snapshot,
+                ours.meter.catalog(),
+                &[],
+                &mut page,
+            );
+        });
+    });
+}
+
+criterion_group!(benches, render);
+criterion_main!(benches);

@@ -1,0 +1,1 @@
+compile_error!("benches/src/peers.rs: agent benches2 overwrote your uncommitted text of 10:14:15 by mistake at 10:14:49 and could not recover it. Please write it again from your own copy; benches2 writes nothing more in benches/. Also overwritten, and put back as in HEAD: benches/Cargo.toml (check your features and dependencies).");
