@@ -194,6 +194,7 @@ fn control(
         path,
         namespace,
         needs_admin_key: config.server.metrics_auth == MetricsAuth::Bearer,
+        native_histograms: config.metrics.native_histograms,
         build: vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
     };
     let extras = Arc::clone(extras);

@@ -16,13 +16,12 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
             reader.complain(path, format!("{what} not built in this version yet; {fix}"));
         }
     };
-    let Config { server, metrics, providers, clients, policy, .. } = config;
+    let Config { server, providers, clients, policy, .. } = config;
 
     refuse(server.runtime == Runtime::Glommio, "server.runtime", "the glommio runtime is", "write auto, monoio or tokio");
     refuse(given("server.tls"), "server.tls", "TLS of the listeners is", "remove `server.tls`");
     refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
     refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");
-    refuse(metrics.native_histograms && given("metrics.native_histograms"), "metrics.native_histograms", "native histograms are", "write false");
     refuse(given("storage.history"), "storage.history", "history is", "remove `storage.history`");
     refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");
     refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");
@@ -50,7 +49,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.
 #[rustfmt::skip]
 pub(crate) fn hold_back_defaults(config: &mut Config, given: &dyn Fn(&str) -> bool) {
-    if !given("metrics.native_histograms") { config.metrics.native_histograms = false; }
     if !given("storage.history") { config.storage.history = None; }
     if !given("server.webui.enabled") { config.server.webui.enabled = false; }
     if !given("policy.retry.max_attempts") { config.policy.retry.max_attempts = 1; }

@@ -101,7 +101,6 @@ fn the_whole_schema_is_known() {
         paths,
         [
             "server.webui",
-            "metrics.native_histograms",
             "storage.history",
             "storage.runtime",
             "storage.flush_interval",

@@ -95,7 +95,6 @@ const CASES: &[(&str, &[&str])] = &[
     ("server: { webui: { admin_password_hash: hunter2 } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`", "config:4:41: server.webui.admin_password_hash: is not an argon2id hash; make one with `coo-llm hash-password`"]),
     ("server: { webui: { admin_id: me } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`"]),
     ("server: { runtime: tokio, driver: io_uring }\n", &["config:4:35: server.driver: the tokio runtime waits with epoll only; write auto or epoll, or choose another runtime"]),
-    ("metrics: { native_histograms: true }\n", &["config:4:31: metrics.native_histograms: native histograms are not built in this version yet; write false"]),
     ("storage:\n  history: { type: sqlite }\n", &["config:5:12: storage.history: history is not built in this version yet; remove `storage.history`"]),
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`"]),
     ("storage:\n  runtime: [{ type: reddis, addr: \"localhost:6379\" }]\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`", "config:5:21: storage.runtime[0].type: `reddis` is not one of redis, influxdb, postgres; did you mean `redis`?"]),

@@ -198,6 +198,37 @@ impl<const WIDTH: usize> Touched<WIDTH> {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::flip::Flip;
+
+    /// What was read is used again: a table takes the memory of one turn, not of all.
+    #[test]
+    fn rows_are_reused_after_a_reading() {
+        let (mut writer, mut reader) = Flip::pair(Touched::<8>::new);
+        let mut slots = Slots::default();
+        for turn in 0..50u32 {
+            for id in turn * 100..turn * 100 + 100 {
+                writer.write(&mut slots, Slots::turn, |table, epoch, slots| {
+                    add(&table.row(slots, epoch, id)[0], 1);
+                });
+            }
+            let take = |table: &Touched<8>| {
+                table.read(|_, row| assert_eq!(row, [1, 0, 0, 0, 0, 0, 0, 0]));
+                table.clear();
+            };
+            let _still_there = reader.collect(take, |_| ());
+        }
+        // Two turns' rows may stand in one buffer, as the writer moves with its next write.
+        assert!(
+            slots.chunks.len() <= 4 && slots.resting.len() <= 4,
+            "{}",
+            slots.chunks.len()
+        );
+    }
+}
+
 #[cfg(all(test, loom))]
 mod loom_models {
     use super::*;

@@ -9,8 +9,12 @@ mod extra;
 mod known;
 mod labels;
 mod namespace;
+mod native;
 mod page;
 pub mod process;
+mod proto;
+mod proto_page;
+mod text_page;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +28,7 @@ use coo_llm_core::record::{Endpoint, ErrorType, Limit, Origin, Outcome, Tokens, 
 use coo_llm_core::{Catalog, Snapshot, UnixMillis};
 use known::Known;
 use labels::{Labels, more};
-use page::{Edges, Page, Type};
+use page::{Edges, Page, Terms, Type};
 
 /// An exposition format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,9 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0 text.
     OpenMetrics,
+    /// Length-delimited `MetricFamily` messages, with native histograms beside the classic
+    /// ones if the [`Renderer`] is told so.
+    Protobuf,
 }
 
 impl Format {
@@ -42,6 +49,9 @@ impl Format {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Protobuf => {
+                "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+            }
         }
     }
 }
@@ -71,6 +81,7 @@ fn closed<T: Copy>(all: &[T], label: &str, text: impl Fn(T) -> &'static str) -> 
 pub struct Renderer {
     namespace: Namespace,
     started: UnixMillis,
+    native_histograms: bool,
     known: Known,
     /// Places in [`Tokens::KINDS`].
     token_kinds: Closed<usize>,
@@ -126,6 +137,7 @@ impl Renderer {
         Self {
             namespace,
             started,
+            native_histograms: true,
             known: Known::new(),
             token_kinds: closed(&kinds, "type", |at| Tokens::KINDS[at]),
             errors: closed(ErrorType::ALL, "type", ErrorType::as_str),
@@ -142,6 +154,13 @@ impl Renderer {
             per_token: Edges::of(&TIME_PER_OUTPUT_TOKEN),
             overhead: Edges::of(&OVERHEAD),
         }
+    }
+
+    /// Whether pages of protobuf have native histograms; they do unless this is called.
+    #[must_use]
+    pub const fn native_histograms(mut self, wanted: bool) -> Self {
+        self.native_histograms = wanted;
+        self
     }
 
     /// Renders a page into `out`, in place of what is there; give it the same buffer
@@ -162,17 +181,21 @@ impl Renderer {
     ) {
         self.known.catch_up(catalog);
         out.clear();
-        let mut page = Page::new(out, &self.namespace, format, self.started);
+        let terms = Terms {
+            namespace: &self.namespace,
+            format,
+            started: self.started,
+            native_histograms: self.native_histograms,
+        };
+        let mut page = Page::new(out, terms);
         self.routes(&mut page, snapshot);
-        self.models(&mut page, snapshot);
+        self.models(&mut page, snapshot, format);
         self.providers(&mut page, snapshot, catalog);
         self.clients(&mut page, snapshot);
         self.events(&mut page, snapshot);
         self.meter(&mut page, snapshot, catalog);
         render_extras(&mut page, extras);
-        if format == Format::OpenMetrics {
-            out.extend_from_slice(b"# EOF\n");
-        }
+        page.close();
     }
 
     fn routes(&self, page: &mut Page<'_>, snapshot: &Snapshot) {
@@ -209,14 +232,17 @@ impl Renderer {
         }
     }
 
-    fn models(&self, page: &mut Page<'_>, snapshot: &Snapshot) {
+    fn models(&self, page: &mut Page<'_>, snapshot: &Snapshot, format: Format) {
         let known = &self.known;
         page.histograms(
             "latency_seconds",
             "From a request's arrival to the last byte of its answer.",
         );
         for ((model, _), set) in known.models.sorted() {
-            let exemplars = snapshot.exemplars(model);
+            let exemplars = match format {
+                Format::Text => Vec::new(),
+                Format::OpenMetrics | Format::Protobuf => snapshot.exemplars(model),
+            };
             page.histogram_with(set, &self.latency, snapshot.latency(model), &exemplars);
         }
         page.histograms(

@@ -81,6 +81,8 @@ pub struct Metrics {
     pub namespace: Namespace,
     /// Whether a scrape needs the admin key (`metrics_auth: bearer`).
     pub needs_admin_key: bool,
+    /// Whether protobuf pages have native histograms.
+    pub native_histograms: bool,
     /// Facts for `build_info`, `version` among them.
     pub build: Vec<(&'static str, String)>,
 }

@@ -1,6 +1,7 @@
 //! Pages are compared to the byte, read back by a strict parser, and shown to promtool.
 
 mod parser;
+mod protobuf;
 
 use super::*;
 use coo_llm_core::record::{Attempt, Record};

@@ -73,6 +73,18 @@ impl Wish<'_> {
         };
         match self.value.to_ascii_lowercase().as_str() {
             "application/openmetrics-text" => Some((Format::OpenMetrics, version("1.0.0")?)),
+            "application/vnd.google.protobuf" => {
+                let is = |name: &str, ours: &str| {
+                    let asked = self
+                        .parameters
+                        .iter()
+                        .find(|(have, _)| have.eq_ignore_ascii_case(name));
+                    asked.is_some_and(|(_, asked)| asked.eq_ignore_ascii_case(ours))
+                };
+                let ours =
+                    is("proto", "io.prometheus.client.MetricFamily") && is("encoding", "delimited");
+                ours.then_some((Format::Protobuf, 3))
+            }
             "text/plain" => Some((Format::Text, version("0.0.4")?)),
             "application/*" => Some((Format::OpenMetrics, 1)),
             "text/*" => Some((Format::Text, 1)),
@@ -86,7 +98,7 @@ impl Wish<'_> {
 /// where nothing we have is asked for, as is the practice of Prometheus clients.
 pub(super) fn format(headers: &HeaderMap) -> Format {
     // For each format the narrowest wish holds, so that `text/plain;q=0, */*` is no text.
-    let mut held: [Option<(u8, u16, usize)>; 2] = [None; 2];
+    let mut held: [Option<(u8, u16, usize)>; 3] = [None; 3];
     for (at, wish) in wishes(headers, ACCEPT).enumerate() {
         let Some((format, narrow)) = wish.format() else {
             continue;
@@ -100,11 +112,14 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
         let (_, weight, at) = held[format as usize]?;
         (weight > 0).then_some((weight, std::cmp::Reverse(at)))
     };
-    if weighed(Format::OpenMetrics) > weighed(Format::Text) {
-        Format::OpenMetrics
-    } else {
-        Format::Text
+    // Text first: it is the answer where all are equal, which is to say none was asked for.
+    let mut best = Format::Text;
+    for format in [Format::OpenMetrics, Format::Protobuf] {
+        if weighed(format) > weighed(best) {
+            best = format;
+        }
     }
+    best
 }
 
 /// Whether the answer may be gzip.
@@ -123,7 +138,7 @@ pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Format::{OpenMetrics, Text};
+    use Format::{OpenMetrics, Protobuf, Text};
 
     fn headers(name: HeaderName, value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -151,6 +166,21 @@ mod tests {
                 "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
                 Text,
             ),
+            (
+                // Prometheus 2.42 with --enable-feature=native-histograms.
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Protobuf,
+            ),
+            (
+                // Prometheus 3 with scrape_protocols [PrometheusProto, ...].
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                Protobuf,
+            ),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=text",
+                Text,
+            ),
+            ("application/vnd.google.protobuf", Text),
             ("*/*", Text),
             ("", Text),
             ("application/json", Text),
@@ -177,7 +207,7 @@ mod tests {
             ("application/*;q=0.2, text/*;q=0.1", OpenMetrics),
             (
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited,text/plain;version=0.0.4;q=0.5",
-                Text,
+                Protobuf,
             ),
         ];
         for (accept, want) in table {

@@ -42,7 +42,8 @@ impl Scraper {
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
         Self {
-            renderer: Renderer::new(metrics.namespace.clone(), started),
+            renderer: Renderer::new(metrics.namespace.clone(), started)
+                .native_histograms(metrics.native_histograms),
             build: Extra::build_info(&facts),
             page: Bytes::new(),
             last: None,

@@ -28,6 +28,7 @@ fn control(meter: &Meter, needs_admin_key: bool) -> Control {
         meter: meter.clone(),
         admin_key: AdminKey::new("secret"),
         metrics: Some(Metrics {
+            native_histograms: true,
             path: MetricsPath::default(),
             namespace: Namespace::default(),
             needs_admin_key,

@@ -91,8 +91,8 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         file: "touched.rs",
-        from: "        self.len.store(0, Ordering::Relaxed);\n",
-        to: "",
+        from: "row.iter().for_each(|cell| cell.store(0, Ordering::Relaxed))",
+        to: "let _ = row",
         what: "a buffer is not emptied",
     },
     Mutant {

@@ -1,0 +1,260 @@
+//! Pages of protobuf, read back by `prost`. Field numbers as in client_model's metrics.proto.
+
+use super::*;
+use prost::Message;
+
+#[derive(Clone, PartialEq, Message)]
+struct MetricFamily {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    help: String,
+    #[prost(int32, tag = "3")]
+    kind: i32,
+    #[prost(message, repeated, tag = "4")]
+    metric: Vec<Metric>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Metric {
+    #[prost(message, repeated, tag = "1")]
+    label: Vec<LabelPair>,
+    #[prost(message, optional, tag = "2")]
+    gauge: Option<Single>,
+    #[prost(message, optional, tag = "3")]
+    counter: Option<Single>,
+    #[prost(message, optional, tag = "7")]
+    histogram: Option<Histogram>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct LabelPair {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    value: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Single {
+    #[prost(double, tag = "1")]
+    value: f64,
+    #[prost(message, optional, tag = "3")]
+    created: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Timestamp {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Histogram {
+    #[prost(uint64, tag = "1")]
+    count: u64,
+    #[prost(double, tag = "2")]
+    sum: f64,
+    #[prost(message, repeated, tag = "3")]
+    bucket: Vec<Bucket>,
+    #[prost(sint32, optional, tag = "5")]
+    schema: Option<i32>,
+    #[prost(double, tag = "6")]
+    zero_threshold: f64,
+    #[prost(uint64, tag = "7")]
+    zero_count: u64,
+    #[prost(message, repeated, tag = "12")]
+    span: Vec<Span>,
+    #[prost(sint64, repeated, packed = "true", tag = "13")]
+    delta: Vec<i64>,
+    #[prost(message, optional, tag = "15")]
+    created: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Bucket {
+    #[prost(uint64, tag = "1")]
+    cumulative_count: u64,
+    #[prost(double, tag = "2")]
+    upper_bound: f64,
+    #[prost(message, optional, tag = "3")]
+    exemplar: Option<ProtoExemplar>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct ProtoExemplar {
+    #[prost(message, repeated, tag = "1")]
+    label: Vec<LabelPair>,
+    #[prost(double, tag = "2")]
+    value: f64,
+    #[prost(message, optional, tag = "3")]
+    at: Option<Timestamp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Span {
+    #[prost(sint32, tag = "1")]
+    offset: i32,
+    #[prost(uint32, tag = "2")]
+    length: u32,
+}
+
+fn read(mut page: &[u8]) -> Vec<MetricFamily> {
+    let mut families = Vec::new();
+    while !page.is_empty() {
+        families.push(MetricFamily::decode_length_delimited(&mut page).expect("a family"));
+    }
+    families
+}
+
+fn labels(metric: &Metric) -> Vec<(String, String)> {
+    metric
+        .label
+        .iter()
+        .map(|pair| (pair.name.clone(), pair.value.clone()))
+        .collect()
+}
+
+/// Every series of the text page with the same value, and none besides.
+fn same_as_text(meter: &Meter, extras: &[Extra]) {
+    let text = parse(&page(meter, Format::Text, extras), Format::Text);
+    let proto = read(&page(meter, Format::Protobuf, extras));
+    let with_series: Vec<_> = text
+        .iter()
+        .filter(|family| !family.samples.is_empty())
+        .collect();
+    assert_eq!(with_series.len(), proto.len());
+    for (text, proto) in with_series.iter().zip(&proto) {
+        assert_eq!((&text.name, &text.help), (&proto.name, &proto.help));
+        let mut said = Vec::new();
+        for metric in &proto.metric {
+            let of = labels(metric);
+            if let Some(single) = metric.gauge.as_ref().or(metric.counter.as_ref()) {
+                said.push((proto.name.clone(), of, single.value));
+            } else if let Some(histogram) = &metric.histogram {
+                for bucket in &histogram.bucket {
+                    let le = bucket.upper_bound.to_string();
+                    let mut of = of.clone();
+                    of.push(("le".to_owned(), le));
+                    let name = format!("{}_bucket", proto.name);
+                    said.push((name, of, bucket.cumulative_count as f64));
+                }
+                said.push((format!("{}_sum", proto.name), of.clone(), histogram.sum));
+                said.push((format!("{}_count", proto.name), of, histogram.count as f64));
+            }
+        }
+        assert_eq!(said.len(), text.samples.len(), "{}", text.name);
+        for ((name, of, value), sample) in said.iter().zip(&text.samples) {
+            assert_eq!(*name, sample.name);
+            assert_eq!(*value, sample.value.parse::<f64>().unwrap(), "{sample:?}");
+            for ((name, value), (text_name, text_value)) in of.iter().zip(&sample.labels) {
+                assert_eq!(name, text_name);
+                if name == "le" {
+                    let bounds = [value, text_value].map(|le| le.replace("+Inf", "inf"));
+                    let [a, b] = bounds.map(|le| le.parse::<f64>().unwrap());
+                    assert_eq!(a, b);
+                } else {
+                    assert_eq!(value, text_value);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn protobuf_says_the_same_as_text() {
+    same_as_text(&small_meter(), &small_extras());
+}
+
+#[test]
+fn native_histograms_hold_every_value_near_where_it_lies() {
+    let meter = Meter::new(100);
+    let route = meter.catalog().route("p", "m", "k");
+    let mut writer = meter.writer();
+    let values: Vec<u64> = (0..400u32)
+        .map(|n| u64::from(n).pow(3) * 7 + u64::from(n))
+        .collect();
+    let client = meter.catalog().client("c");
+    for value in &values {
+        writer.record(&Record {
+            route,
+            client,
+            endpoint: Endpoint::ChatCompletions,
+            request_id: None,
+            finished: UnixMillis(1),
+            latency: Micros(*value),
+            overhead: None,
+            time_to_first_token: None,
+            time_per_output_token: None,
+            tokens: Tokens::default(),
+            usage: Some(UsageSource::Provider),
+            cost: Some(NanoUsd::ZERO),
+            error: None,
+            limited: None,
+            attempts: &[],
+        });
+    }
+    let families = read(&page(&meter, Format::Protobuf, &[]));
+    let family = families
+        .iter()
+        .find(|family| family.name == "coo_llm_latency_seconds");
+    let histogram = family.expect("latency").metric[0]
+        .histogram
+        .clone()
+        .expect("a histogram");
+    assert_eq!((histogram.schema, histogram.zero_count), (Some(3), 1));
+    assert_eq!(histogram.count, values.len() as u64);
+    let (mut index, mut count, mut deltas) = (0i32, 0i64, histogram.delta.iter());
+    let mut cumulative = vec![(histogram.zero_threshold, histogram.zero_count)];
+    for span in &histogram.span {
+        index += span.offset;
+        for _ in 0..span.length {
+            count += deltas.next().expect("a delta a bucket");
+            let last = cumulative.last().map_or(0, |(_, below)| *below);
+            let upper = f64::from(index).mul_add(0.125, 0.0).exp2();
+            cumulative.push((
+                upper,
+                last + u64::try_from(count).expect("no negative count"),
+            ));
+            index += 1;
+        }
+    }
+    assert_eq!(deltas.next(), None);
+    assert_eq!(
+        cumulative.last().map(|(_, below)| *below),
+        Some(values.len() as u64)
+    );
+    for (upper, below) in cumulative {
+        // A cell is at most 1/32 of its value wide, and counts where its middle lies.
+        let count = |bound: f64| values.iter().filter(|v| **v as f64 / 1e6 <= bound).count() as u64;
+        assert!(count(upper * (1.0 - 1.0 / 32.0)) <= below, "{upper}");
+        assert!(below <= count(upper * (1.0 + 1.0 / 32.0) + 1e-6), "{upper}");
+    }
+    let plain = Renderer::new(Namespace::default(), UnixMillis(0)).native_histograms(false);
+    let mut plain = plain;
+    let families = read(&page_of(&mut plain, &meter, Format::Protobuf, &[]));
+    let histograms = families.iter().flat_map(|family| &family.metric);
+    let mut histograms = histograms.filter_map(|metric| metric.histogram.as_ref());
+    assert!(histograms.all(|histogram| histogram.schema.is_none() && !histogram.bucket.is_empty()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_label_value_comes_through(provider in ".{0,12}", model in "[\\\\\"\n=,{}a]{0,8}", client in ".{0,6}") {
+        let meter = Meter::new(100);
+        meter.catalog().route(&provider, &model, "k");
+        meter.catalog().client(&client);
+        let families = read(&page(&meter, Format::Protobuf, &[]));
+        let of = |name: &str| families.iter().find(|family| family.name == name).map(|f| labels(&f.metric[0]));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        prop_assert_eq!(
+            of("coo_llm_requests_total"),
+            Some(vec![pair("provider", &provider), pair("model", &model), pair("key", "k")])
+        );
+        prop_assert_eq!(of("coo_llm_client_requests_total"), Some(vec![pair("client_id", &client)]));
+    }
+}
