@@ -45,6 +45,15 @@ impl Prometheus {
     /// If `prometheus` is not installed or does not start.
     #[must_use]
     pub fn start(target: SocketAddr) -> Self {
+        Self::start_with(target, &[])
+    }
+
+    /// The same with feature flags, which decide in what format it asks for metrics.
+    ///
+    /// # Panics
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_with(target: SocketAddr, features: &[&str]) -> Self {
         let dir = TempDir::with_prefix("coo-llm-prometheus-").expect("a temporary folder");
         let config = dir.path().join("prometheus.yml");
         let text = format!(
@@ -62,6 +71,7 @@ impl Prometheus {
             ))
             .arg(format!("--web.listen-address={addr}"))
             .args(["--log.level=warn"])
+            .arg(format!("--enable-feature={}", features.join(",")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -95,6 +105,33 @@ impl Prometheus {
         let result = reply["data"]["result"].as_array();
         let result = result.expect("an instant vector or a range");
         result.iter().map(found).collect()
+    }
+}
+
+impl Prometheus {
+    /// The request ids of the exemplars of a series, with their values.
+    ///
+    /// # Panics
+    /// If Prometheus finds the expression wrong.
+    #[must_use]
+    pub fn exemplars(&self, promql: &str) -> Vec<(String, f64)> {
+        let query = percent(promql);
+        let path = format!("/api/v1/query_exemplars?query={query}&start=0&end=32503680000");
+        let reply = Client::new(self.addr).get(&path).json();
+        assert_eq!(reply["status"], "success", "{promql}: {reply}");
+        let series = reply["data"].as_array().expect("a list of series");
+        let all = series
+            .iter()
+            .filter_map(|series| series["exemplars"].as_array())
+            .flatten();
+        let pair = |exemplar: &serde_json::Value| {
+            let id = exemplar["labels"]["request_id"]
+                .as_str()
+                .expect("our label");
+            let value = exemplar["value"].as_str().expect("text").parse();
+            (id.to_owned(), value.expect("a float"))
+        };
+        all.map(pair).collect()
     }
 }
 
