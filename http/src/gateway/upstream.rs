@@ -41,8 +41,9 @@ pub(crate) async fn send(
             },
         }
     }
+    // Boxed: it is rare, and as a part of each request's future it would be moved with it.
     let connecting = connect::connect(pool, target, addresses);
-    let mut lease = match timeout(provider.timeouts.connect, connecting).await {
+    let mut lease = match Box::pin(timeout(provider.timeouts.connect, connecting)).await {
         Ok(Ok(lease)) => lease,
         Ok(Err(error)) => {
             tracing::debug!(provider = %provider.id, %error, "cannot connect");

@@ -10,6 +10,9 @@ mod tests;
 /// Bytes of a `usage` value that are kept to be parsed. Real ones have 100 to 700.
 pub const USAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// Room that is made at once, so that a usual usage is not moved as it grows.
+const KEPT_BYTES_USUAL: usize = 512;
+
 /// Bytes of a `model` value that are kept, quotes and escapes included.
 pub const MODEL_BYTES_MAX: usize = 512;
 
@@ -262,6 +265,9 @@ impl JsonUsageScanner {
             self.is_kept_full = true;
         }
         if !self.is_kept_full {
+            if self.kept.capacity() == 0 {
+                self.kept.reserve(KEPT_BYTES_USUAL);
+            }
             self.kept.extend_from_slice(bytes);
         }
     }

@@ -7,7 +7,7 @@ use crate::gateway::headers::{
 };
 use crate::gateway::models;
 use crate::gateway::paths::Target;
-use crate::gateway::plan::{HttpTarget, Kind, ModelPlan};
+use crate::gateway::plan::{HttpTarget, KeyPlan, Kind, ModelPlan};
 use crate::gateway::relay::{Patience, Reader, Relay};
 use crate::gateway::reply::ReplyBody;
 use crate::gateway::server::Watch;
@@ -86,7 +86,7 @@ impl Desk {
             reply.headers_mut().insert(ALLOW, allow);
             return reply;
         }
-        let client = match self.client(&parts.headers) {
+        let client = match self.client(&parts.headers, watch) {
             Ok(client) => client,
             Err(kind) => return refuse(settlement, &Refusal::new(kind)),
         };
@@ -117,18 +117,23 @@ impl Desk {
         }
     }
 
-    /// Who asks, by the place in the plan.
-    fn client(&self, headers: &HeaderMap) -> Result<usize, ErrorKind> {
+    /// Who asks, by the place in the plan. A connection's key is hashed once.
+    fn client(&self, headers: &HeaderMap, watch: &Watch) -> Result<usize, ErrorKind> {
         let refused = |kind| {
             self.count(self.plan.no_one.key_refused);
             kind
         };
         let key = client_key(headers).ok_or_else(|| refused(ErrorKind::ApiKeyMissing))?;
-        let digest: [u8; 32] = Sha256::digest(key).into();
-        let client = self
-            .plan
-            .client(&digest)
-            .ok_or_else(|| refused(ErrorKind::ApiKeyInvalid))?;
+        let client = match watch.client_of(key) {
+            Some(client) => client,
+            None => {
+                let digest: [u8; 32] = Sha256::digest(key).into();
+                let client = self.plan.client(&digest);
+                let client = client.ok_or_else(|| refused(ErrorKind::ApiKeyInvalid))?;
+                watch.remember(key, client);
+                client
+            }
+        };
         self.count(self.plan.no_one.key_accepted);
         Ok(client)
     }
@@ -182,6 +187,7 @@ impl Desk {
             mode,
         } = order;
         let request_id = header_value(settlement.request_id());
+        let endpoint = settlement.endpoint();
         let marks = Marks {
             provider: HeaderValue::from_str(&self.plan.providers[provider].id).ok(),
             model: HeaderValue::from_str(&model.name).ok(),
@@ -190,7 +196,8 @@ impl Desk {
         let response = match &self.plan.providers[provider].kind {
             Kind::Simulator(_) => self.simulate(provider, &body, &settlement).await,
             Kind::Http(target) => {
-                let request = self.request(parts, target, provider, key, body, &request_id);
+                let key = &self.plan.providers[provider].keys[key];
+                let request = upstream_request(parts, target, endpoint, key, body, &request_id);
                 self.send(provider, target, request).await
             }
         };
@@ -209,37 +216,6 @@ impl Desk {
         };
         marks.put(reply.headers_mut());
         reply
-    }
-
-    fn request(
-        &self,
-        mut parts: Parts,
-        target: &HttpTarget,
-        provider: usize,
-        key: usize,
-        body: Bytes,
-        request_id: &HeaderValue,
-    ) -> Request<Full<Bytes>> {
-        let path = parts.uri.path();
-        // Behind the `/v1` that the base URL brings itself.
-        let tail = path.find("/v1/").map_or(path, |at| &path[at + 3..]);
-        let query = parts
-            .uri
-            .query()
-            .map_or(String::new(), |query| format!("?{query}"));
-        let uri = format!("{}{tail}{query}", target.path_prefix);
-        let key = &self.plan.providers[provider].keys[key];
-        to_upstream(
-            &mut parts.headers,
-            &target.authority,
-            key.authorization.as_ref(),
-            request_id,
-        );
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri.parse().expect("two paths of valid URIs are one");
-        *request.headers_mut() = parts.headers;
-        request
     }
 
     async fn send(
@@ -379,6 +355,39 @@ impl Desk {
     }
 }
 
+/// The client's request as the provider gets it.
+fn upstream_request(
+    mut parts: Parts,
+    target: &HttpTarget,
+    endpoint: Endpoint,
+    key: &KeyPlan,
+    body: Bytes,
+    request_id: &HeaderValue,
+) -> Request<Full<Bytes>> {
+    let uri = target.uri(endpoint, parts.uri.query()).unwrap_or_else(|| {
+        let path = parts.uri.path();
+        // Behind the `/v1` that the base URL brings itself.
+        let tail = path.find("/v1/").map_or(path, |at| &path[at + 3..]);
+        let query = parts
+            .uri
+            .query()
+            .map_or(String::new(), |query| format!("?{query}"));
+        let uri = format!("{}{tail}{query}", target.path_prefix);
+        uri.parse().expect("two paths of valid URIs are one")
+    });
+    to_upstream(
+        &mut parts.headers,
+        &target.authority,
+        key.authorization.as_ref(),
+        request_id,
+    );
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = parts.headers;
+    request
+}
+
 /// What is said of every answer from a provider.
 struct Marks {
     provider: Option<HeaderValue>,
@@ -482,13 +491,35 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 /// A cost in USD, exact: nine decimals at most.
 fn usd(cost: NanoUsd) -> HeaderValue {
-    let text = format!(
-        "{}.{:09}",
-        cost.0 / NanoUsd::PER_USD,
-        cost.0 % NanoUsd::PER_USD
-    );
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    HeaderValue::from_str(text).expect("digits and a point")
+    /// Digits of [`u64::MAX`], and a point.
+    const LENGTH_MAX: usize = 21;
+    let mut text = [0; LENGTH_MAX];
+    let (whole, mut fraction) = (cost.0 / NanoUsd::PER_USD, cost.0 % NanoUsd::PER_USD);
+    let mut at = LENGTH_MAX;
+    if fraction > 0 {
+        let mut decimals = 9;
+        while fraction % 10 == 0 {
+            fraction /= 10;
+            decimals -= 1;
+        }
+        for _ in 0..decimals {
+            at -= 1;
+            text[at] = b'0' + (fraction % 10) as u8;
+            fraction /= 10;
+        }
+        at -= 1;
+        text[at] = b'.';
+    }
+    let mut whole = whole;
+    loop {
+        at -= 1;
+        text[at] = b'0' + (whole % 10) as u8;
+        whole /= 10;
+        if whole == 0 {
+            break;
+        }
+    }
+    HeaderValue::from_bytes(&text[at..]).expect("digits and a point")
 }
 
 /// A path segment without its percent signs; what is no UTF-8 then stays as it was.

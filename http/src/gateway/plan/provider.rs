@@ -6,6 +6,7 @@ use coo_llm_config::{Provider, ProviderType, Secret, Timeouts};
 use coo_llm_core::Catalog;
 use coo_llm_core::catalog::{OTHER, ProviderId, Route};
 use coo_llm_core::price::Prices;
+use coo_llm_core::record::Endpoint;
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
@@ -14,9 +15,16 @@ use std::sync::Arc;
 /// How a provider is reached.
 #[derive(Debug)]
 pub(crate) enum Kind {
-    Http(Target),
+    Http(Box<Target>),
     Simulator(SimPlan),
 }
+
+/// The endpoints that go on to a provider, as they stand behind its base URL.
+const FORWARDED: [(Endpoint, &str); 3] = [
+    (Endpoint::ChatCompletions, "/chat/completions"),
+    (Endpoint::Completions, "/completions"),
+    (Endpoint::Embeddings, "/embeddings"),
+];
 
 /// Where a provider is.
 #[derive(Debug)]
@@ -27,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) authority: HeaderValue,
     /// What stands before `/chat/completions`.
     pub(crate) path_prefix: String,
+    /// Of chat completions, completions and embeddings, without a query.
+    uris: [Uri; 3],
     pub(crate) tls: Option<Tls>,
 }
 
@@ -93,7 +103,7 @@ impl ProviderPlan {
     pub(super) fn new(provider: &Provider, catalog: &Catalog) -> Result<Self, PlanError> {
         let kind = match provider.kind {
             ProviderType::Simulator => Kind::Simulator(sim_plan(provider)),
-            _ => Kind::Http(Target::new(provider)?),
+            _ => Kind::Http(Box::new(Target::new(provider)?)),
         };
         let mut keys: Vec<_> = provider
             .api_keys
@@ -196,6 +206,12 @@ impl KeyPlan {
 }
 
 impl Target {
+    /// The path of an endpoint here; `None` where there is a query to carry.
+    pub(crate) fn uri(&self, endpoint: Endpoint, query: Option<&str>) -> Option<Uri> {
+        let at = FORWARDED.iter().position(|(known, _)| *known == endpoint)?;
+        query.is_none().then(|| self.uris[at].clone())
+    }
+
     fn new(provider: &Provider) -> Result<Self, PlanError> {
         let bad = |reason: &str| PlanError::BaseUrl {
             provider: provider.id.clone(),
@@ -231,6 +247,10 @@ impl Target {
                 .port_u16()
                 .unwrap_or(if is_https { 443 } else { 80 }),
             authority: HeaderValue::try_from(authority.as_str()).map_err(|_| bad("has no host"))?,
+            uris: FORWARDED.map(|(_, tail)| {
+                let path = format!("{}{tail}", uri.path().trim_end_matches('/'));
+                path.parse().expect("two paths of valid URIs are one")
+            }),
             path_prefix: uri.path().trim_end_matches('/').to_owned(),
             host,
             tls,

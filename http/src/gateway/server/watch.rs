@@ -2,6 +2,7 @@
 
 use coo_llm_runtime::coarse_now;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -18,14 +19,24 @@ enum Phase {
 }
 
 /// The state of one connection, written as it moves and looked at when its alarm rings.
-#[derive(Debug)]
 pub(crate) struct Watch {
     phase: Cell<Phase>,
     since: Cell<Instant>,
     head_time_max: Duration,
     idle_time_max: Duration,
+    /// The key that this connection sent last, and whose it is.
+    client: RefCell<Option<(Box<[u8]>, usize)>>,
     /// The connection's task.
     task: RefCell<Option<Waker>>,
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the key.
+        f.debug_struct("Watch")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Watch {
@@ -35,6 +46,7 @@ impl Watch {
             since: Cell::new(coarse_now()),
             head_time_max,
             idle_time_max,
+            client: RefCell::new(None),
             task: RefCell::new(None),
         }
     }
@@ -66,6 +78,21 @@ impl Watch {
     /// The answer is out.
     pub(crate) fn answered(&self) {
         self.enter(Phase::Idle);
+    }
+
+    /// Whose key this is, if this connection sent it before: what it learns by the time
+    /// this takes, it knows.
+    pub(crate) fn client_of(&self, key: &[u8]) -> Option<usize> {
+        let client = self.client.borrow();
+        client
+            .as_ref()
+            .filter(|(known, _)| **known == *key)
+            .map(|(_, client)| *client)
+    }
+
+    /// Remembers whose key it is.
+    pub(crate) fn remember(&self, key: &[u8], client: usize) {
+        self.client.replace(Some((key.into(), client)));
     }
 
     /// When the connection has waited for too long; `None` while it works.
