@@ -95,7 +95,7 @@ fn ours(group: &mut BenchmarkGroup<'_, WallTime>, set: &Set) {
         .iter()
         .for_each(|pick| writer.record(pick));
     let snapshot = ours.meter.snapshot();
-    let mut renderer = Renderer::new(Namespace::default());
+    let mut renderer = Renderer::new(Namespace::default(), coo_llm_core::UnixMillis(0));
     let mut page = Vec::new();
     group.bench_function("ours, render a snapshot", |bencher| {
         bencher.iter(|| {

@@ -1,123 +1,172 @@
-//! The meter, as the benches use it.
+//! Our meter at the standard work.
 
-use crate::work::{Item, RouteName, Set, Sums};
+use crate::backend::{Backend, Writer};
+use crate::pick::Pick;
+use crate::set::{RouteNames, Set};
+use crate::tally::Tally;
 use coo_llm_core::catalog::{ClientId, Route};
 use coo_llm_core::names::Names;
-use coo_llm_core::record::{Endpoint, Record, Tokens, UsageSource};
-use coo_llm_core::{Meter, Micros, NanoUsd, ShardWriter, Snapshot, UnixMillis};
+use coo_llm_core::record::{Attempt, Endpoint, Outcome, Record, Tokens, UsageSource};
+use coo_llm_core::{Meter, Micros, NanoUsd, ShardWriter, UnixMillis};
+use coo_llm_exporters::prometheus::{Format, Namespace, Renderer};
+use std::sync::Mutex;
 
-/// A meter and the ids of a set.
-#[derive(Clone, Debug)]
+/// How a record names its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Ids that were resolved before.
+    Id,
+    /// Label values, resolved at each record.
+    Label,
+    /// Ids; and the record has an overhead and one attempt, as the gateway's have.
+    IdWhole,
+}
+
+/// The meter with its catalogue filled.
+#[derive(Debug)]
 pub struct Ours {
     /// The meter.
     pub meter: Meter,
-    /// By place in [`Set::routes`].
-    pub routes: Vec<Route>,
-    /// By place in [`Set::client_names`].
-    pub clients: Vec<ClientId>,
+    by: By,
+    routes: Vec<Route>,
+    clients: Vec<ClientId>,
+    route_names: Vec<RouteNames>,
+    client_names: Vec<String>,
+    renderer: Mutex<Renderer>,
 }
 
 impl Ours {
-    /// A meter that knows the set's names.
+    /// A meter for a set.
     #[must_use]
-    pub fn new(set: &Set) -> Self {
+    pub fn new(set: &Set, by: By) -> Self {
         let meter = Meter::new(1_000_000);
+        let route_names: Vec<_> = (0..set.routes()).map(|at| set.route_names(at)).collect();
+        let client_names: Vec<_> = (0..set.clients).map(|at| set.client_name(at)).collect();
         let catalog = meter.catalog();
-        let routes = set.routes();
-        let routes = routes
+        let routes = route_names
             .iter()
-            .map(|r| catalog.route(&r.provider, &r.model, &r.key))
+            .map(|names| catalog.route(&names.provider, &names.model, &names.key))
             .collect();
-        let clients = set.client_names();
-        let clients = clients.iter().map(|name| catalog.client(name)).collect();
+        let clients = client_names.iter().map(|name| catalog.client(name)).collect();
+        let renderer = Mutex::new(Renderer::new(Namespace::default(), UnixMillis(0)));
         Self {
             meter,
+            by,
             routes,
             clients,
+            route_names,
+            client_names,
+            renderer,
+        }
+    }
+}
+
+/// One thread's writer, with the ids it needs.
+#[derive(Debug)]
+pub struct OursWriter<'a> {
+    ours: &'a Ours,
+    writer: ShardWriter,
+    names: Names,
+}
+
+impl OursWriter<'_> {
+    #[inline]
+    fn write(&mut self, route: Route, client: ClientId, pick: &Pick) {
+        let latency = Micros(u64::from(pick.latency));
+        let attempt = Attempt {
+            route,
+            outcome: Outcome::Success,
+            latency,
+            limited: None,
+        };
+        let is_whole = self.ours.by == By::IdWhole;
+        let attempts = std::slice::from_ref(&attempt);
+        self.writer.record(&Record {
+            route,
+            client,
+            endpoint: Endpoint::ChatCompletions,
+            request_id: None,
+            finished: UnixMillis(1_700_000_000_000),
+            latency,
+            overhead: is_whole.then_some(Micros(40)),
+            time_to_first_token: None,
+            time_per_output_token: None,
+            tokens: Tokens {
+                input: u64::from(pick.input),
+                output: u64::from(pick.output),
+                ..Tokens::default()
+            },
+            usage: Some(UsageSource::Provider),
+            cost: Some(NanoUsd(u64::from(pick.cost))),
+            error: None,
+            limited: None,
+            attempts: if is_whole { attempts } else { &[] },
+        });
+    }
+}
+
+impl Writer for OursWriter<'_> {
+    #[inline]
+    fn record(&mut self, pick: &Pick) {
+        let (at, client_at) = (pick.route as usize, pick.client as usize);
+        let ours = self.ours;
+        let (route, client) = if ours.by == By::Label {
+            let (names, catalog) = (&mut self.names, ours.meter.catalog());
+            let RouteNames {
+                provider,
+                model,
+                key,
+            } = &ours.route_names[at];
+            (
+                names.route(catalog, provider, model, key),
+                names.client(catalog, &ours.client_names[client_at]),
+            )
+        } else {
+            (ours.routes[at], ours.clients[client_at])
+        };
+        self.write(route, client, pick);
+    }
+
+    fn record_new_client(&mut self, pick: &Pick, name: &str) {
+        let client = self.ours.meter.catalog().client(name);
+        self.write(self.ours.routes[pick.route as usize], client, pick);
+    }
+}
+
+impl Backend for Ours {
+    type Writer<'a> = OursWriter<'a>;
+
+    fn writer(&self) -> OursWriter<'_> {
+        OursWriter {
+            ours: self,
+            writer: self.meter.writer(),
+            names: Names::default(),
         }
     }
 
-    /// Records through resolved ids.
-    #[inline]
-    pub fn record(&self, writer: &mut ShardWriter, item: &Item) {
-        record(
-            writer,
-            self.routes[item.route],
-            self.clients[item.client],
-            item,
-        );
+    fn tally(&self) -> Tally {
+        let snapshot = self.meter.snapshot();
+        let routes = self.routes.iter().map(|route| {
+            let of = snapshot.route(route.id);
+            [of.requests, of.tokens.input, of.tokens.output, of.cost.0]
+        });
+        let clients = self.clients.iter().map(|client| {
+            let of = snapshot.client(*client);
+            [of.requests, of.tokens.total(), of.cost.0]
+        });
+        let all = snapshot.total_latency();
+        Tally {
+            routes: routes.collect(),
+            clients: clients.collect(),
+            buckets: all.whole().classic().map(|(_, n)| n).collect(),
+            latency_us: all.whole().sum().0,
+        }
     }
 
-    /// The meter's sums.
-    #[must_use]
-    pub fn sums(&self) -> Sums {
-        self.meter.read(|snapshot| sums_of(&self.meter, snapshot))
+    fn scrape(&self, page: &mut Vec<u8>) {
+        let mut renderer = self.renderer.lock().expect("no scrape panics");
+        self.meter.read(|snapshot| {
+            renderer.render(Format::Text, snapshot, self.meter.catalog(), &[], page);
+        });
     }
-}
-
-/// Records through names, with one look-up for the route and one for the client.
-#[inline]
-pub fn record_names(
-    meter: &Meter,
-    names: &mut Names,
-    writer: &mut ShardWriter,
-    route: &RouteName,
-    client: &str,
-    item: &Item,
-) {
-    let catalog = meter.catalog();
-    let route = names.route(catalog, &route.provider, &route.model, &route.key);
-    let client = names.client(catalog, client);
-    record(writer, route, client, item);
-}
-
-/// One record of the standard work.
-#[inline]
-pub fn record(writer: &mut ShardWriter, route: Route, client: ClientId, item: &Item) {
-    writer.record(&Record {
-        route,
-        client,
-        endpoint: Endpoint::ChatCompletions,
-        request_id: None,
-        finished: UnixMillis(1_700_000_000_000),
-        latency: Micros(item.latency_us),
-        overhead: None,
-        time_to_first_token: None,
-        time_per_output_token: None,
-        tokens: Tokens {
-            input: item.input,
-            output: item.output,
-            ..Tokens::default()
-        },
-        usage: Some(UsageSource::Provider),
-        cost: Some(NanoUsd(item.cost)),
-        error: None,
-        limited: None,
-        attempts: &[],
-    });
-}
-
-/// The sums of a snapshot.
-#[must_use]
-pub fn sums_of(meter: &Meter, snapshot: &Snapshot) -> Sums {
-    let mut sums = Sums::default();
-    for route in meter.catalog().routes() {
-        let totals = snapshot.route(route.id);
-        sums.requests += totals.requests;
-        sums.input += totals.tokens.input;
-        sums.output += totals.tokens.output;
-        sums.cost += totals.cost.0;
-    }
-    for (client, _) in meter.catalog().clients() {
-        let totals = snapshot.client(client);
-        sums.client_requests += totals.requests;
-        sums.client_tokens += totals.tokens.total();
-        sums.client_cost += totals.cost.0;
-    }
-    for (model, _, _) in meter.catalog().models() {
-        let latency = snapshot.latency(model);
-        sums.latency_count += latency.count();
-        sums.latency_us += latency.sum().0;
-    }
-    sums
 }

@@ -1,19 +1,21 @@
 //! `prometheus` 0.14.
 
-use super::{bounds, micros};
-use crate::work::{Item, RouteName, Set, Sums};
+use super::{bounds, seconds, text};
+use crate::backend::{Backend, Writer};
+use crate::pick::Pick;
+use crate::set::{RouteNames, Set};
+use crate::tally::Tally;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
 
-/// The families.
-#[derive(Clone, Debug)]
-pub struct Families {
-    registry: Registry,
+/// The families of the standard work.
+struct Families {
     requests: IntCounterVec,
-    tokens: IntCounterVec,
+    tokens_in: IntCounterVec,
+    tokens_out: IntCounterVec,
     cost: IntCounterVec,
     latency: HistogramVec,
     client_requests: IntCounterVec,
@@ -21,157 +23,164 @@ pub struct Families {
     client_cost: IntCounterVec,
 }
 
-/// Handles of a route.
-#[derive(Clone, Debug)]
-pub struct RouteHandles {
+#[derive(Clone)]
+struct RouteHandles {
     requests: IntCounter,
-    input: IntCounter,
-    output: IntCounter,
+    tokens_in: IntCounter,
+    tokens_out: IntCounter,
     cost: IntCounter,
     latency: Histogram,
 }
 
-/// Handles of a client.
-#[derive(Clone, Debug)]
-pub struct ClientHandles {
+#[derive(Clone)]
+struct ClientHandles {
     requests: IntCounter,
     tokens: IntCounter,
     cost: IntCounter,
 }
 
-/// Records through handles.
-#[inline]
-pub fn record(route: &RouteHandles, client: &ClientHandles, item: &Item) {
-    route.requests.inc();
-    route.input.inc_by(item.input);
-    route.output.inc_by(item.output);
-    route.cost.inc_by(item.cost);
-    route.latency.observe(item.latency_us as f64 / 1e6);
-    client.requests.inc();
-    client.tokens.inc_by(item.input + item.output);
-    client.cost.inc_by(item.cost);
+impl RouteHandles {
+    #[inline]
+    fn add(&self, pick: &Pick) {
+        self.requests.inc();
+        self.tokens_in.inc_by(u64::from(pick.input));
+        self.tokens_out.inc_by(u64::from(pick.output));
+        self.cost.inc_by(u64::from(pick.cost));
+        self.latency.observe(seconds(u64::from(pick.latency)));
+    }
+}
+
+impl ClientHandles {
+    #[inline]
+    fn add(&self, pick: &Pick) {
+        self.requests.inc();
+        self.tokens.inc_by(u64::from(pick.input + pick.output));
+        self.cost.inc_by(u64::from(pick.cost));
+    }
 }
 
 impl Families {
-    /// Empty families in a registry of their own.
-    #[must_use]
-    pub fn new() -> Self {
-        let valid = "names are valid";
-        let registry = Registry::new();
+    fn new(registry: &Registry) -> Self {
+        fn add<C: Collector + Clone + 'static>(registry: &Registry, family: C) -> C {
+            let added = registry.register(Box::new(family.clone()));
+            added.expect("names differ");
+            family
+        }
         let counter = |name: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, "A counter."), labels).expect(valid);
-            registry.register(Box::new(vec.clone())).expect(valid);
-            vec
+            let family = IntCounterVec::new(Opts::new(name, "help"), labels);
+            add(registry, family.expect("a valid family"))
         };
         let route = ["provider", "model", "key"];
-        let opts = HistogramOpts::new("latency_seconds", "Latency.").buckets(bounds());
-        let latency = HistogramVec::new(opts, &route[..2]).expect(valid);
-        registry.register(Box::new(latency.clone())).expect(valid);
+        let opts = HistogramOpts::new("latency", "help").buckets(bounds());
+        let latency = HistogramVec::new(opts, &["provider", "model"]);
         Self {
-            requests: counter("requests_total", &route),
-            tokens: counter("tokens_total", &["provider", "model", "key", "type"]),
-            cost: counter("cost_nano_usd_total", &route),
-            latency,
-            client_requests: counter("client_requests_total", &["client"]),
-            client_tokens: counter("client_tokens_total", &["client"]),
-            client_cost: counter("client_cost_nano_usd_total", &["client"]),
-            registry,
+            requests: counter("requests", &route),
+            tokens_in: counter("tokens_in", &route),
+            tokens_out: counter("tokens_out", &route),
+            cost: counter("cost", &route),
+            latency: add(registry, latency.expect("a valid family")),
+            client_requests: counter("client_requests", &["client"]),
+            client_tokens: counter("client_tokens", &["client"]),
+            client_cost: counter("client_cost", &["client"]),
         }
     }
 
-    /// The handles of a route.
-    #[must_use]
-    pub fn route(&self, name: &RouteName) -> RouteHandles {
-        let RouteName {
+    fn route(&self, names: &RouteNames) -> RouteHandles {
+        let RouteNames {
             provider,
             model,
             key,
-        } = name;
-        let labels = [provider.as_str(), model, key];
-        let tokens = |kind| {
-            self.tokens
-                .with_label_values(&[provider.as_str(), model, key, kind])
-        };
+        } = names;
+        let labels: [&str; 3] = [provider, model, key];
         RouteHandles {
             requests: self.requests.with_label_values(&labels),
-            input: tokens("input"),
-            output: tokens("output"),
+            tokens_in: self.tokens_in.with_label_values(&labels),
+            tokens_out: self.tokens_out.with_label_values(&labels),
             cost: self.cost.with_label_values(&labels),
             latency: self.latency.with_label_values(&labels[..2]),
         }
     }
 
-    /// The handles of a client.
-    #[must_use]
-    pub fn client(&self, name: &str) -> ClientHandles {
+    fn client(&self, name: &str) -> ClientHandles {
         ClientHandles {
             requests: self.client_requests.with_label_values(&[name]),
             tokens: self.client_tokens.with_label_values(&[name]),
             cost: self.client_cost.with_label_values(&[name]),
         }
     }
+}
 
-    /// All handles of a set.
-    #[must_use]
-    pub fn handles(&self, set: &Set) -> (Vec<RouteHandles>, Vec<ClientHandles>) {
-        let routes = set.routes().iter().map(|name| self.route(name)).collect();
-        let clients = set.client_names();
-        let clients = clients.iter().map(|name| self.client(name)).collect();
-        (routes, clients)
-    }
+/// The meter; `BY_LABEL` looks labels up at each record instead of keeping handles.
+pub struct Prometheus<const BY_LABEL: bool> {
+    set: Set,
+    registry: Registry,
+    families: Families,
+    routes: Vec<RouteHandles>,
+    clients: Vec<ClientHandles>,
+    route_names: Vec<RouteNames>,
+    client_names: Vec<String>,
+}
 
-    /// Records by `with_label_values` alone, as most code does.
-    #[inline]
-    pub fn record_labels(&self, route: &RouteName, client: &str, item: &Item) {
-        record(&self.route(route), &self.client(client), item);
-    }
-
-    /// The text page, in place of what is in `page`.
+impl<const BY_LABEL: bool> Prometheus<BY_LABEL> {
+    /// A meter for a set.
     ///
     /// # Panics
-    /// Where the encoder refuses its own families.
-    pub fn render(&self, page: &mut Vec<u8>) {
-        page.clear();
-        let encoded = TextEncoder::new().encode(&self.registry.gather(), page);
-        encoded.expect("gathered families encode");
-    }
-
-    /// Sums over all series.
+    /// Never: names and labels are valid.
     #[must_use]
-    pub fn sums(&self) -> Sums {
-        let count = |vec: &IntCounterVec, kind: Option<&str>| -> u64 {
-            let families = vec.collect();
-            let metrics = families.iter().flat_map(|family| family.get_metric());
-            let chosen = metrics.filter(|metric| {
-                kind.is_none_or(|kind| metric.get_label().iter().any(|l| l.value() == kind))
-            });
-            chosen.map(|m| m.get_counter().value() as u64).sum()
-        };
-        let latency = self.latency.collect();
-        let histograms = latency.iter().flat_map(|family| family.get_metric());
-        let (latency_count, secs) = histograms.fold((0, 0.0), |(n, secs), metric| {
-            let histogram = metric.get_histogram();
-            (
-                n + histogram.get_sample_count(),
-                secs + histogram.get_sample_sum(),
-            )
-        });
-        Sums {
-            requests: count(&self.requests, None),
-            input: count(&self.tokens, Some("input")),
-            output: count(&self.tokens, Some("output")),
-            cost: count(&self.cost, None),
-            latency_count,
-            latency_us: micros(secs),
-            client_requests: count(&self.client_requests, None),
-            client_tokens: count(&self.client_tokens, None),
-            client_cost: count(&self.client_cost, None),
+    pub fn new(set: &Set) -> Self {
+        let registry = Registry::new();
+        let families = Families::new(&registry);
+        let route_names: Vec<_> = (0..set.routes()).map(|at| set.route_names(at)).collect();
+        let client_names: Vec<_> = (0..set.clients).map(|at| set.client_name(at)).collect();
+        let routes = route_names.iter().map(|names| families.route(names)).collect();
+        let clients = client_names.iter().map(|name| families.client(name)).collect();
+        Self {
+            set: *set,
+            registry,
+            families,
+            routes,
+            clients,
+            route_names,
+            client_names,
         }
     }
 }
 
-impl Default for Families {
-    fn default() -> Self {
-        Self::new()
+impl<const BY_LABEL: bool> Writer for &Prometheus<BY_LABEL> {
+    #[inline]
+    fn record(&mut self, pick: &Pick) {
+        let (route, client) = (pick.route as usize, pick.client as usize);
+        if BY_LABEL {
+            self.families.route(&self.route_names[route]).add(pick);
+            self.families.client(&self.client_names[client]).add(pick);
+        } else {
+            self.routes[route].add(pick);
+            self.clients[client].add(pick);
+        }
+    }
+
+    fn record_new_client(&mut self, pick: &Pick, name: &str) {
+        self.routes[pick.route as usize].add(pick);
+        self.families.client(name).add(pick);
+    }
+}
+
+impl<const BY_LABEL: bool> Backend for Prometheus<BY_LABEL> {
+    type Writer<'a> = &'a Self;
+
+    fn writer(&self) -> &Self {
+        self
+    }
+
+    fn tally(&self) -> Tally {
+        let mut page = Vec::new();
+        self.scrape(&mut page);
+        text::tally(&self.set, &String::from_utf8_lossy(&page))
+    }
+
+    fn scrape(&self, page: &mut Vec<u8>) {
+        page.clear();
+        let encoded = TextEncoder::new().encode(&self.registry.gather(), page);
+        encoded.expect("a Vec takes every byte");
     }
 }
