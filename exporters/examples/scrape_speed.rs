@@ -48,7 +48,7 @@ fn main() {
     let snapshot = meter.snapshot();
     let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
     let mut page = Vec::new();
-    for format in [Format::Text, Format::OpenMetrics] {
+    for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
         let mut times = [Duration::ZERO; ROUNDS];
         for time in &mut times {
             let began = Instant::now();
