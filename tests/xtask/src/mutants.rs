@@ -92,7 +92,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         file: "touched.rs",
         from: "row.iter().for_each(|cell| cell.store(0, Ordering::Relaxed))",
-        to: "let _ = row",
+        to: "{ let _ = row; }",
         what: "a buffer is not emptied",
     },
     Mutant {
