@@ -48,6 +48,16 @@ fn main() {
     let snapshot = meter.snapshot();
     let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
     let mut page = Vec::new();
+    renderer.render(Format::Text, &snapshot, catalog, &[], &mut page);
+    let lines = page.split(|byte| *byte == b'\n');
+    let (histograms, counters) = lines
+        .filter(|line| !line.is_empty() && line[0] != b'#')
+        .partition::<Vec<_>, _>(|line| line.windows(8).any(|part| part == b"_seconds"));
+    println!(
+        "{} counters and {} histogram lines",
+        counters.len(),
+        histograms.len()
+    );
     for format in [Format::Text, Format::OpenMetrics, Format::Protobuf] {
         let mut times = [Duration::ZERO; ROUNDS];
         for time in &mut times {
@@ -57,14 +67,8 @@ fn main() {
         }
         let first = times[0];
         times.sort_unstable();
-        let lines = page.split(|byte| *byte == b'\n');
-        let (histograms, counters) = lines
-            .filter(|line| !line.is_empty() && line[0] != b'#')
-            .partition::<Vec<_>, _>(|line| line.windows(8).any(|part| part == b"_seconds"));
         println!(
-            "{format:?}: {} counters and {} histogram lines, {} bytes: first {first:?}, median {:?}, least {:?}",
-            counters.len(),
-            histograms.len(),
+            "{format:?}: {} bytes: first {first:?}, median {:?}, least {:?}",
             page.len(),
             times[ROUNDS / 2],
             times[0],

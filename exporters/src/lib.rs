@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! Snapshot + Catalog --.
-//!                       +--> prometheus::Renderer --> text 0.0.4 | OpenMetrics 1.0
+//!                       +--> prometheus::Renderer --> text 0.0.4 | OpenMetrics 1.0 | protobuf
 //! [Extra] (gauges) ----'
 //! ```
 //!

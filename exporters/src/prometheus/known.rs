@@ -54,6 +54,16 @@ impl Known {
         self.sets = sets;
     }
 
+    /// Prepares all sets for protobuf.
+    pub(super) fn encode(&mut self) {
+        self.providers.encode();
+        self.models.encode();
+        self.keys.encode();
+        self.routes.encode();
+        self.clients.encode();
+        self.events.iter_mut().for_each(Labels::encode);
+    }
+
     fn catch_up_routes(&mut self, catalog: &Catalog) {
         // Routes first: the names of a route are in the catalogue before the route is.
         for route in catalog.routes().skip(self.routes.len()) {

@@ -1,5 +1,6 @@
 //! Label sets: rendered once, kept by dense id, walked in the order of their values.
 
+use super::proto::{bytes, message};
 use std::cmp::Ordering;
 
 /// What ends a label set and separates it from the value.
@@ -34,6 +35,15 @@ pub(super) struct Labels<Id> {
     sets: Vec<(Id, usize, usize)>,
     /// Places in `sets`, in the order of the label values.
     order: Vec<u32>,
+    encoded: Encoded,
+}
+
+/// The sets as protobuf has them, as far as it was asked for.
+#[derive(Debug)]
+struct Encoded {
+    bytes: Vec<u8>,
+    /// By dense id: where a set ends.
+    ends: Vec<usize>,
 }
 
 impl<Id: Copy> Labels<Id> {
@@ -42,6 +52,10 @@ impl<Id: Copy> Labels<Id> {
             bytes: Vec::new(),
             sets: Vec::new(),
             order: Vec::new(),
+            encoded: Encoded {
+                bytes: Vec::new(),
+                ends: Vec::new(),
+            },
         }
     }
 
@@ -70,28 +84,75 @@ impl<Id: Copy> Labels<Id> {
             .sort_by(|a, b| compare(sets[*a as usize].0, sets[*b as usize].0));
     }
 
+    /// Prepares [`Set::encoded`] of the sets that there are.
+    pub(super) fn encode(&mut self) {
+        let Encoded { bytes, ends } = &mut self.encoded;
+        for (_, from, to) in &self.sets[ends.len()..] {
+            push_pairs(bytes, &self.bytes[*from..*to]);
+            ends.push(bytes.len());
+        }
+    }
+
     /// The sets in the order of their values.
     pub(super) fn sorted(&self) -> impl Iterator<Item = (Id, Set<'_>)> {
         self.order.iter().map(|at| {
             let (id, from, to) = self.sets[*at as usize];
-            (id, Set(&self.bytes[from..to]))
+            let set = Set {
+                text: &self.bytes[from..to],
+                encoded: &self.encoded,
+                at: *at,
+            };
+            (id, set)
         })
     }
 }
 
 /// A rendered label set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Set<'a>(&'a [u8]);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set<'a> {
+    text: &'a [u8],
+    encoded: &'a Encoded,
+    at: u32,
+}
 
 impl<'a> Set<'a> {
     /// `a="b"} `: all that stands between `{` and the value.
     pub(super) const fn closed(self) -> &'a [u8] {
-        self.0
+        self.text
     }
 
     /// `a="b"`: to be followed by a [`more`].
     pub(super) fn open(self) -> &'a [u8] {
-        &self.0[..self.0.len() - END.len()]
+        &self.text[..self.text.len() - END.len()]
+    }
+
+    /// The fields of protobuf, once [`Labels::encode`] was called.
+    pub(super) fn encoded(self) -> &'a [u8] {
+        let Encoded { bytes, ends } = self.encoded;
+        let at = self.at as usize;
+        let from = at.checked_sub(1).map_or(0, |before| ends[before]);
+        &bytes[from..ends[at]]
+    }
+}
+
+/// Last labels after an open set.
+#[derive(Debug)]
+pub(super) struct More {
+    /// See [`more`].
+    pub(super) text: Box<[u8]>,
+    /// The fields of protobuf.
+    pub(super) encoded: Box<[u8]>,
+}
+
+impl More {
+    pub(super) fn new(pairs: &[(&str, &str)]) -> Self {
+        let text = more(pairs);
+        let mut encoded = Vec::new();
+        push_pairs(&mut encoded, &text[1..]);
+        Self {
+            text,
+            encoded: encoded.into(),
+        }
     }
 }
 
@@ -104,4 +165,32 @@ pub(super) fn more(pairs: &[(&str, &str)]) -> Box<[u8]> {
     }
     out.extend_from_slice(END);
     out.into()
+}
+
+/// Appends the `LabelPair`s, field 1 of a `Metric`, of a set `a="b",c="d"} `.
+fn push_pairs(out: &mut Vec<u8>, mut set: &[u8]) {
+    let mut value = Vec::new();
+    while let Some(equals) = memchr::memchr(b'=', set) {
+        let (name, quoted) = (&set[..equals], &set[equals + 2..]);
+        value.clear();
+        let mut rest = quoted.iter();
+        while let Some(byte) = rest.next() {
+            value.push(match byte {
+                b'"' => break,
+                b'\\' => match rest.next().expect("an escape has two bytes") {
+                    b'n' => b'\n',
+                    escaped => *escaped,
+                },
+                plain => *plain,
+            });
+        }
+        message(out, 1, |out| {
+            bytes(out, 1, name);
+            bytes(out, 2, &value);
+        });
+        match rest.as_slice().strip_prefix(b",") {
+            Some(next) => set = next,
+            None => return,
+        }
+    }
 }

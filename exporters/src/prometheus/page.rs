@@ -1,7 +1,7 @@
 //! A page being written, in any of the formats.
 
 use super::extra::{Kind, Value};
-use super::labels::Set;
+use super::labels::{More, Set};
 use super::proto_page::ProtoPage;
 use super::text_page::TextPage;
 pub(super) use super::text_page::{Edges, Type};
@@ -65,15 +65,17 @@ impl<'a> Page<'a> {
     pub(super) fn count(&mut self, set: Set<'_>, value: u64) {
         match self {
             Self::Text(page) => page.count(set, value),
-            Self::Proto(page) => page.series(set.closed(), &[], Value::Count(value)),
+            Self::Proto(page) => page.series(set.encoded(), &[], Value::Count(value)),
         }
     }
 
-    /// The same with further labels; see [`more`](super::labels::more).
-    pub(super) fn count_of(&mut self, set: Set<'_>, more: &[u8], value: u64) {
+    /// The same with further labels.
+    pub(super) fn count_of(&mut self, set: Set<'_>, more: &More, value: u64) {
         match self {
-            Self::Text(page) => page.count_of(set, more, value),
-            Self::Proto(page) => page.series(set.open(), more, Value::Count(value)),
+            Self::Text(page) => page.count_of(set, &more.text, value),
+            Self::Proto(page) => {
+                page.series(set.encoded(), &more.encoded, Value::Count(value));
+            }
         }
     }
 
@@ -81,7 +83,7 @@ impl<'a> Page<'a> {
     pub(super) fn sample(&mut self, set: Set<'_>, value: Value) {
         match self {
             Self::Text(page) => page.sample(set, value),
-            Self::Proto(page) => page.series(set.closed(), &[], value),
+            Self::Proto(page) => page.series(set.encoded(), &[], value),
         }
     }
 

@@ -7,7 +7,7 @@ use super::extra::{Kind, Value};
 use super::labels::Set;
 use super::native::{Buckets, SCHEMA, ZERO_THRESHOLD};
 use super::page::{Terms, Type};
-use super::proto::{bytes, double, message, packed_sints, sint, uint, varint};
+use super::proto::{bytes, double, message, packed_sints, put_length, sint, tag, uint, varint};
 use coo_llm_core::exemplar::Exemplar;
 use coo_llm_core::histograms::HistogramView;
 use coo_llm_core::{Micros, UnixMillis};
@@ -20,22 +20,27 @@ const HISTOGRAM: u64 = 4;
 pub(super) struct ProtoPage<'a> {
     out: &'a mut Vec<u8>,
     terms: Terms<'a>,
-    /// The family that is being written; empty before the first.
-    family: Vec<u8>,
-    kind: Type,
+    /// Where the family that is being written begins.
+    family_at: usize,
     has_series: bool,
+    /// The message of a counter or gauge, which differs from series to series in its value.
+    single: Vec<u8>,
 }
+
+/// Bytes kept free for the length of a family: that of one of 2 to 256 MiB is not moved.
+const LENGTH_RESERVED: usize = 4;
+/// Where the value stands in a counter or gauge: behind two tags and a length.
+const VALUE_AT: usize = 3;
 
 impl<'a> ProtoPage<'a> {
     pub(super) fn new(out: &'a mut Vec<u8>, terms: Terms<'a>) -> Self {
         debug_assert_eq!(terms.format, Format::Protobuf);
-        let kind = Type::Simple(Kind::Gauge);
         Self {
+            family_at: out.len(),
             out,
             terms,
-            family: Vec::new(),
-            kind,
             has_series: false,
+            single: Vec::new(),
         }
     }
 
@@ -53,33 +58,37 @@ impl<'a> ProtoPage<'a> {
             ""
         };
         let joint = if namespaced { "_" } else { "" };
-        message(&mut self.family, 1, |out| {
+        self.family_at = self.out.len();
+        self.out.extend_from_slice(&[0; LENGTH_RESERVED]);
+        message(self.out, 1, |out| {
             for part in [prefix, joint, name, suffix] {
                 out.extend_from_slice(part.as_bytes());
             }
         });
-        bytes(&mut self.family, 2, help.as_bytes());
-        uint(&mut self.family, 3, kind);
-        self.kind = of;
-        self.has_series = false;
+        bytes(self.out, 2, help.as_bytes());
+        uint(self.out, 3, kind);
+        self.single.clear();
+        let started = self.terms.started;
+        if of == Type::Simple(Kind::Counter) {
+            message(&mut self.single, 3, |out| {
+                double(out, 1, 0.0);
+                timestamp(out, 3, started);
+            });
+        } else {
+            message(&mut self.single, 2, |out| double(out, 1, 0.0));
+        }
     }
 
+    /// A counter or gauge with these encoded labels.
     pub(super) fn series(&mut self, labels: &[u8], more: &[u8], value: Value) {
         self.has_series = true;
-        let is_counter = self.kind == Type::Simple(Kind::Counter);
-        let started = self.terms.started;
-        message(&mut self.family, 4, |out| {
-            push_labels(out, labels);
-            push_labels(out, more.strip_prefix(b",").unwrap_or(more));
-            if is_counter {
-                message(out, 3, |out| {
-                    double(out, 1, as_f64(value));
-                    timestamp(out, 3, started);
-                });
-            } else {
-                message(out, 2, |out| double(out, 1, as_f64(value)));
-            }
-        });
+        self.single[VALUE_AT..VALUE_AT + 8].copy_from_slice(&as_f64(value).to_le_bytes());
+        let length = labels.len() + more.len() + self.single.len();
+        tag(self.out, 4, 2);
+        varint(self.out, length as u64);
+        self.out.extend_from_slice(labels);
+        self.out.extend_from_slice(more);
+        self.out.extend_from_slice(&self.single);
     }
 
     pub(super) fn histogram(
@@ -94,8 +103,8 @@ impl<'a> ProtoPage<'a> {
             native_histograms,
             ..
         } = self.terms;
-        message(&mut self.family, 4, |out| {
-            push_labels(out, set.closed());
+        message(self.out, 4, |out| {
+            out.extend_from_slice(set.encoded());
             message(out, 7, |out| {
                 uint(out, 1, view.count());
                 double(out, 2, view.sum().as_secs_f64());
@@ -121,14 +130,14 @@ impl<'a> ProtoPage<'a> {
         self.flush();
     }
 
-    /// Appends the family that is done; one without series is left out, as a message of
-    /// that kind is invalid.
+    /// Ends the family; one without series is left out, as a message of that kind is invalid.
     fn flush(&mut self) {
         if self.has_series {
-            varint(self.out, self.family.len() as u64);
-            self.out.extend_from_slice(&self.family);
+            put_length(self.out, self.family_at, LENGTH_RESERVED);
+        } else {
+            self.out.truncate(self.family_at);
         }
-        self.family.clear();
+        self.has_series = false;
     }
 }
 
@@ -167,40 +176,6 @@ fn timestamp(out: &mut Vec<u8>, field: u32, at: UnixMillis) {
         uint(out, 1, at.0 / 1000);
         uint(out, 2, at.0 % 1000 * 1_000_000);
     });
-}
-
-/// The label pairs of a rendered set: `a="b",c="d"`, with or without its end.
-fn push_labels(out: &mut Vec<u8>, mut set: &[u8]) {
-    while let Some(equals) = memchr::memchr(b'=', set) {
-        let (name, quoted) = (&set[..equals], &set[equals + 2..]);
-        let mut value = Vec::new();
-        let mut at = 0;
-        loop {
-            match quoted.get(at) {
-                Some(b'\\') => {
-                    value.push(match quoted.get(at + 1) {
-                        Some(b'n') => b'\n',
-                        other => *other.expect("an escape has two bytes"),
-                    });
-                    at += 2;
-                }
-                Some(b'"') | None => break,
-                Some(byte) => {
-                    value.push(*byte);
-                    at += 1;
-                }
-            }
-        }
-        message(out, 1, |out| {
-            bytes(out, 1, name);
-            bytes(out, 2, &value);
-        });
-        let rest = quoted.get(at + 1..).unwrap_or_default();
-        match rest.strip_prefix(b",") {
-            Some(next) => set = next,
-            None => return,
-        }
-    }
 }
 
 /// The format knows nothing but doubles.

@@ -74,7 +74,7 @@ impl<'a> TextPage<'a> {
         self.line.extend_from_slice(suffix.as_bytes());
         self.created_line.clear();
         let has_created = matches!(of, Type::Simple(Kind::Counter) | Type::Histogram);
-        if self.format == Format::OpenMetrics && has_created && namespaced {
+        if self.format == Format::OpenMetrics && has_created {
             self.created_line.extend_from_slice(&self.name);
             self.created_line.extend_from_slice(b"_created{");
         }
@@ -159,6 +159,11 @@ impl<'a> TextPage<'a> {
             .extend_from_slice(&self.line[..self.line.len() - 1]);
         self.out.push(b' ');
         self.value(value);
+        if let Some(name) = self.created_line.strip_suffix(b"{") {
+            self.out.extend_from_slice(name);
+            self.out.push(b' ');
+            self.out.extend_from_slice(&self.created);
+        }
     }
 
     fn value(&mut self, value: Value) {

@@ -168,6 +168,42 @@ fn protobuf_says_the_same_as_text() {
     same_as_text(&small_meter(), &small_extras());
 }
 
+/// Families longer than the lengths of the small page: of three bytes and more.
+#[test]
+fn a_large_page_says_the_same_as_text() {
+    let meter = Meter::new(10_000);
+    for n in 0..1_500 {
+        let model = format!("model-{}", n % 300);
+        meter
+            .catalog()
+            .route("openai", &model, &format!("openai-{n:08x}"));
+        meter.catalog().client(&format!("client-{n}"));
+    }
+    same_as_text(&meter, &small_extras());
+}
+
+/// The encoded labels are kept: a page of a renderer that grew is the page of a new one.
+#[test]
+fn growth_ends_in_the_same_page() {
+    let meter = Meter::new(1_000);
+    let mut renderer = Renderer::new(Namespace::default(), UnixMillis(1_700_000_000_123));
+    for (at, name) in ["m", "b", "z", "a\n\"\\", "", "b"].iter().enumerate() {
+        meter.catalog().route(name, "model", &at.to_string());
+        meter.catalog().client(name);
+        meter
+            .catalog()
+            .event(Family::AdminRateLimits, &[&format!("/{name}")]);
+        if at % 2 == 0 {
+            page_of(&mut renderer, &meter, Format::Text, &[]);
+        }
+        let grown = page_of(&mut renderer, &meter, Format::Protobuf, &[]);
+        assert!(
+            grown == page(&meter, Format::Protobuf, &[]),
+            "after {name:?}"
+        );
+    }
+}
+
 #[test]
 fn native_histograms_hold_every_value_near_where_it_lies() {
     let meter = Meter::new(100);
