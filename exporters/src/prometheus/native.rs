@@ -1,17 +1,37 @@
 //! Native histograms: our cells in exponential buckets.
 
+use coo_llm_core::histogram::Layout;
 use coo_llm_core::histograms::HistogramView;
 
-/// Eight buckets an octave: each is 9 % wide. Our cells are 1.6 to 3.1 % wide, so a
-/// cell lies in one bucket or across one border; it counts where its middle lies, and
-/// no value is off by more than its cell.
+/// Eight buckets an octave: each is 9.06 % wide.
+///
+/// Our cells are at most 1/32 of their values wide, so a cell lies in one bucket or across
+/// one border, and counts where its middle lies. A value is therefore in its own bucket, or
+/// outside of it by at most half a cell, 1/64 of the value. Below 64 us a cell is a single
+/// value and nothing is off; from 71 minutes on all values count in the last bucket.
 pub(super) const SCHEMA: i32 = 3;
 /// Below it lies only the value 0: the smallest other one is a microsecond.
 pub(super) const ZERO_THRESHOLD: f64 = 1e-9;
+/// Stands for the zero bucket.
+const ZERO: i32 = i32::MIN;
 
-/// A histogram's buckets, without the zero bucket.
+/// The bucket of each cell of a layout.
+pub(super) fn buckets_of(layout: &Layout) -> Box<[i32]> {
+    let bucket = |cell| {
+        let middle_us = (layout.lower(cell) + layout.upper(cell)) as f64 / 2.0;
+        if middle_us == 0.0 {
+            ZERO
+        } else {
+            index(middle_us / 1e6)
+        }
+    };
+    (0..layout.cells()).map(bucket).collect()
+}
+
+/// A histogram's buckets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Buckets {
+    /// The count of the zero bucket.
     pub(super) zero: u64,
     /// Runs of buckets: how many are left out before it, and how long it is.
     pub(super) spans: Vec<(i32, u32)>,
@@ -20,35 +40,42 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    pub(super) fn of(view: HistogramView<'_>) -> Self {
-        let layout = view.layout();
-        let mut buckets = Self::default();
-        let mut counts: Vec<(i32, u64)> = Vec::new();
+    /// Takes a histogram in place of what is there; `bucket_of` is [`buckets_of`] its layout.
+    pub(super) fn fill(&mut self, view: HistogramView<'_>, bucket_of: &[i32]) {
+        self.zero = 0;
+        self.spans.clear();
+        self.deltas.clear();
+        // The bucket that is being counted, its count, and that of the one before.
+        let (mut open, mut count, mut before) = (None, 0i64, 0i64);
         for (cell, n) in view.cells() {
-            let middle_us = (layout.lower(cell) + layout.upper(cell)) as f64 / 2.0;
-            if middle_us == 0.0 {
-                buckets.zero += n;
+            let index = bucket_of[cell];
+            if index == ZERO {
+                self.zero += n;
                 continue;
             }
-            let index = index(middle_us / 1e6);
-            match counts.last_mut().filter(|(last, _)| *last == index) {
-                Some((_, count)) => *count += n,
-                None => counts.push((index, n)),
+            if open != Some(index) {
+                if let Some(last) = open {
+                    self.deltas.push(count.wrapping_sub(before));
+                    before = count;
+                    self.begin(index, last + 1);
+                } else {
+                    self.begin(index, 0);
+                }
+                (open, count) = (Some(index), 0);
             }
+            count = count.wrapping_add(n.cast_signed());
         }
-        let mut next = None;
-        let mut before = 0i64;
-        for (index, count) in counts {
-            match (next, buckets.spans.last_mut()) {
-                (Some(next), Some((_, length))) if next == index => *length += 1,
-                _ => buckets.spans.push((index - next.unwrap_or(0), 1)),
-            }
-            next = Some(index + 1);
-            let count = count.cast_signed();
-            buckets.deltas.push(count.wrapping_sub(before));
-            before = count;
+        if open.is_some() {
+            self.deltas.push(count.wrapping_sub(before));
         }
-        buckets
+    }
+
+    /// Begins a bucket, where the last one is followed by `next`.
+    fn begin(&mut self, index: i32, next: i32) {
+        match self.spans.last_mut() {
+            Some((_, length)) if next == index => *length += 1,
+            _ => self.spans.push((index - next, 1)),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl<'a> Page<'a> {
     ) {
         match self {
             Self::Text(page) => page.histogram_with(set, edges, view, exemplars),
-            Self::Proto(page) => page.histogram(set, view, exemplars),
+            Self::Proto(page) => page.histogram(set, edges, view, exemplars),
         }
     }
 

@@ -6,7 +6,7 @@ use super::Format;
 use super::extra::{Kind, Value};
 use super::labels::Set;
 use super::native::{Buckets, SCHEMA, ZERO_THRESHOLD};
-use super::page::{Terms, Type};
+use super::page::{Edges, Terms, Type};
 use super::proto::{bytes, double, message, packed_sints, put_length, sint, tag, uint, varint};
 use coo_llm_core::exemplar::Exemplar;
 use coo_llm_core::histograms::HistogramView;
@@ -25,6 +25,7 @@ pub(super) struct ProtoPage<'a> {
     has_series: bool,
     /// The message of a counter or gauge, which differs from series to series in its value.
     single: Vec<u8>,
+    buckets: Buckets,
 }
 
 /// Bytes kept free for the length of a family: that of one of 2 to 256 MiB is not moved.
@@ -41,6 +42,7 @@ impl<'a> ProtoPage<'a> {
             terms,
             has_series: false,
             single: Vec::new(),
+            buckets: Buckets::default(),
         }
     }
 
@@ -94,6 +96,7 @@ impl<'a> ProtoPage<'a> {
     pub(super) fn histogram(
         &mut self,
         set: Set<'_>,
+        edges: &Edges,
         view: HistogramView<'_>,
         exemplars: &[Exemplar],
     ) {
@@ -103,6 +106,7 @@ impl<'a> ProtoPage<'a> {
             native_histograms,
             ..
         } = self.terms;
+        let buckets = &mut self.buckets;
         message(self.out, 4, |out| {
             out.extend_from_slice(set.encoded());
             message(out, 7, |out| {
@@ -119,7 +123,8 @@ impl<'a> ProtoPage<'a> {
                     });
                 }
                 if native_histograms {
-                    native(out, view);
+                    buckets.fill(view, &edges.native);
+                    native(out, buckets);
                 }
                 timestamp(out, 15, started);
             });
@@ -141,23 +146,18 @@ impl<'a> ProtoPage<'a> {
     }
 }
 
-fn native(out: &mut Vec<u8>, view: HistogramView<'_>) {
-    let Buckets {
-        zero,
-        spans,
-        deltas,
-    } = Buckets::of(view);
+fn native(out: &mut Vec<u8>, buckets: &Buckets) {
     sint(out, 5, SCHEMA.into());
     double(out, 6, ZERO_THRESHOLD);
-    uint(out, 7, zero);
-    for (offset, length) in spans {
+    uint(out, 7, buckets.zero);
+    for (offset, length) in &buckets.spans {
         message(out, 12, |out| {
-            sint(out, 1, offset.into());
-            uint(out, 2, length.into());
+            sint(out, 1, (*offset).into());
+            uint(out, 2, (*length).into());
         });
     }
-    if !deltas.is_empty() {
-        packed_sints(out, 13, deltas.into_iter());
+    if !buckets.deltas.is_empty() {
+        packed_sints(out, 13, buckets.deltas.iter().copied());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::extra::{Kind, Value};
 use super::labels::{Set, more, push_escaped};
+use super::native;
 use super::{Format, Namespace};
 use crate::decimal::{push_integer, push_seconds, push_usd};
 use coo_llm_core::exemplar::Exemplar;
@@ -189,7 +190,7 @@ impl<'a> TextPage<'a> {
         exemplars: &[Exemplar],
     ) {
         let mut exemplars = exemplars.iter().peekable();
-        for ((bound, below), edge) in view.classic().zip(&edges.0) {
+        for ((bound, below), edge) in view.classic().zip(&edges.le) {
             self.out.extend_from_slice(&self.name);
             self.out.extend_from_slice(b"_bucket{");
             self.out.extend_from_slice(set.open());
@@ -231,9 +232,14 @@ impl<'a> TextPage<'a> {
     }
 }
 
-/// The `le` labels of a layout, rendered.
+/// The buckets of a layout.
 #[derive(Debug)]
-pub(super) struct Edges(Vec<Box<[u8]>>);
+pub(super) struct Edges {
+    /// The `le` labels, rendered.
+    le: Vec<Box<[u8]>>,
+    /// The native bucket of each cell.
+    pub(super) native: Box<[i32]>,
+}
 
 impl Edges {
     /// Bounds as OpenMetrics has them, in both formats, so that a series keeps its
@@ -243,7 +249,10 @@ impl Edges {
             let text = canonical(Micros(*bound));
             more(&[("le", &text)])
         });
-        Self(bounds.chain([more(&[("le", "+Inf")])]).collect())
+        Self {
+            le: bounds.chain([more(&[("le", "+Inf")])]).collect(),
+            native: native::buckets_of(layout),
+        }
     }
 }
 

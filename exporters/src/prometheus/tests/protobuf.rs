@@ -263,10 +263,11 @@ fn native_histograms_hold_every_value_near_where_it_lies() {
         Some(values.len() as u64)
     );
     for (upper, below) in cumulative {
-        // A cell is at most 1/32 of its value wide, and counts where its middle lies.
+        // A cell is at most 1/32 of its value wide and counts where its middle lies, so that
+        // a value outside of its bucket is off by at most 1/64.
         let count = |bound: f64| values.iter().filter(|v| **v as f64 / 1e6 <= bound).count() as u64;
-        assert!(count(upper * (1.0 - 1.0 / 32.0)) <= below, "{upper}");
-        assert!(below <= count(upper * (1.0 + 1.0 / 32.0) + 1e-6), "{upper}");
+        assert!(count(upper / (1.0 + 1.0 / 64.0)) <= below, "{upper}");
+        assert!(below <= count(upper / (1.0 - 1.0 / 64.0)), "{upper}");
     }
     let plain = Renderer::new(Namespace::default(), UnixMillis(0)).native_histograms(false);
     let mut plain = plain;
