@@ -47,7 +47,10 @@ impl Ours {
             .iter()
             .map(|names| catalog.route(&names.provider, &names.model, &names.key))
             .collect();
-        let clients = client_names.iter().map(|name| catalog.client(name)).collect();
+        let clients = client_names
+            .iter()
+            .map(|name| catalog.client(name))
+            .collect();
         let renderer = Mutex::new(Renderer::new(Namespace::default(), UnixMillis(0)));
         Self {
             meter,

@@ -132,8 +132,14 @@ impl<const BY_LABEL: bool> Prometheus<BY_LABEL> {
         let families = Families::new(&registry);
         let route_names: Vec<_> = (0..set.routes()).map(|at| set.route_names(at)).collect();
         let client_names: Vec<_> = (0..set.clients).map(|at| set.client_name(at)).collect();
-        let routes = route_names.iter().map(|names| families.route(names)).collect();
-        let clients = client_names.iter().map(|name| families.client(name)).collect();
+        let routes = route_names
+            .iter()
+            .map(|names| families.route(names))
+            .collect();
+        let clients = client_names
+            .iter()
+            .map(|name| families.client(name))
+            .collect();
         Self {
             set: *set,
             registry,

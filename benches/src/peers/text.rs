@@ -17,7 +17,9 @@ pub(super) fn tally(set: &Set, page: &str) -> Tally {
         ((names.provider, names.model, names.key), at)
     });
     let routes: HashMap<_, _> = routes.collect();
-    let clients: HashMap<_, _> = (0..set.clients).map(|at| (set.client_name(at), at)).collect();
+    let clients: HashMap<_, _> = (0..set.clients)
+        .map(|at| (set.client_name(at), at))
+        .collect();
     let mut tally = Tally::new(set);
     for line in page.lines().filter(|line| !line.starts_with('#')) {
         let Some((name, rest)) = line.split_once('{') else {
