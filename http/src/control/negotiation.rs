@@ -148,15 +148,21 @@ mod tests {
 
     #[test]
     fn formats_are_negotiated() {
-        // What Prometheus 2.42 and 3 send, a browser, curl, and corners of the grammar.
+        // What Prometheus sends (the first is 2.42's), a browser, curl, and corners of the grammar.
         let table = [
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
                 OpenMetrics,
             ),
             (
-                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3",
+                // Prometheus 3.
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
                 OpenMetrics,
+            ),
+            (
+                // Prometheus 3 with scrape_protocols: [PrometheusText0.0.4].
+                "text/plain;version=0.0.4;q=0.6,*/*;q=0.5",
+                Text,
             ),
             (
                 "text/plain;version=0.0.4;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5",
@@ -172,7 +178,7 @@ mod tests {
                 Protobuf,
             ),
             (
-                // Prometheus 3 with scrape_protocols [PrometheusProto, ...].
+                // Prometheus 3 with native histograms: PrometheusProto before its defaults.
                 "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
                 Protobuf,
             ),
