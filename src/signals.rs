@@ -14,10 +14,15 @@ pub(crate) fn end(runtime: &Handle) -> io::Result<Receiver<()>> {
     let _inside = runtime.enter();
     let mut term = signal(SignalKind::terminate())?;
     let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
     runtime.spawn(async move {
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                // Elsewhere it asks for a reload; here it must not end the process.
+                _ = hup.recv() => tracing::warn!("SIGHUP: reloading is not in this version yet"),
+            }
         }
         // The main thread may be past waiting: a demo ends by itself.
         let _gone = told.send(());

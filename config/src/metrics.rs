@@ -6,6 +6,9 @@ use crate::scalar::{boolean, integer, metric_namespace};
 /// The least number of series that leaves room for the gateway's own.
 const SERIES_MIN: u64 = 100;
 
+/// The most that the catalogue's lists are made for, with room for what is folded.
+const SERIES_MAX: u64 = 10_000_000;
+
 /// The `metrics` section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metrics {
@@ -30,7 +33,7 @@ impl Default for Metrics {
 impl Metrics {
     pub(crate) fn read(s: &Section<'_>) -> Self {
         let default = Self::default();
-        let series = integer(SERIES_MIN, u32::MAX.into());
+        let series = integer(SERIES_MIN, SERIES_MAX);
         Self {
             namespace: s.value("namespace", default.namespace, metric_namespace),
             max_series: s.value("max_series", default.max_series, series),

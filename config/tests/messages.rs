@@ -55,7 +55,7 @@ const CASES: &[(&str, &[&str])] = &[
     ("server: { limits: { idle_timeout: 0s } }\n", &["config:4:35: server.limits.idle_timeout: `0s` must be above zero, such as 10s"]),
     ("server: [1]\n", &["config:4:9: server: expected a mapping of keys, found a list"]),
     ("server: { listen: [1] }\n", &["config:4:19: server.listen: expected a single value, found a list"]),
-    ("metrics: { max_series: 99 }\n", &["config:4:24: metrics.max_series: `99` is not a whole number from 100 to 4294967295"]),
+    ("metrics: { max_series: 99 }\n", &["config:4:24: metrics.max_series: `99` is not a whole number from 100 to 10000000"]),
     ("logging: { level: verbose }\n", &["config:4:19: logging.level: `verbose` is not one of error, warn, info, debug, trace"]),
     ("logging: { prometheus: { endpoint: /admin } }\n", &["config:4:36: logging.prometheus.endpoint: `/admin` is taken by another endpoint; choose another path, such as /metrics"]),
     // variables

@@ -1,8 +1,8 @@
 //! A table of counters that holds only the rows touched since the last turn.
 //!
 //! A row costs memory in a shard only while there is something in it, so a
-//! series that a shard never sees takes one word there, and a reader walks what
-//! happened, not what could have.
+//! series that a shard never sees takes a word a row there (a histogram has 58 rows),
+//! and a reader walks what happened, not what could have.
 
 use crate::chunks::Append;
 use crate::sync::{Arc, AtomicU32, AtomicU64, Ordering};

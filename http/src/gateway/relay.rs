@@ -24,6 +24,8 @@ pub(crate) enum Reader {
     Json {
         scanner: Box<JsonUsageScanner>,
         bytes: u64,
+        /// Compressed all the same: its bytes say nothing.
+        is_encoded: bool,
     },
 }
 
@@ -32,10 +34,11 @@ impl Reader {
         Self::Sse(Box::new(SseUsage::new(mode)))
     }
 
-    pub(crate) fn json() -> Self {
+    pub(crate) fn json(is_encoded: bool) -> Self {
         Self::Json {
             scanner: Box::default(),
             bytes: 0,
+            is_encoded,
         }
     }
 
@@ -46,7 +49,7 @@ impl Reader {
                 let step = sse.push(data);
                 (step.forward, step.has_first_token)
             }
-            Self::Json { scanner, bytes } => {
+            Self::Json { scanner, bytes, .. } => {
                 scanner.push(&data);
                 *bytes += data.len() as u64;
                 (data, false)
@@ -103,9 +106,14 @@ impl Reader {
                 };
                 (seen, error)
             }
-            Self::Json { scanner, .. } => {
+            Self::Json {
+                scanner,
+                is_encoded,
+                ..
+            } => {
                 let facts = scanner.finish();
-                let error = (!facts.is_whole).then_some(ErrorType::UpstreamProtocol);
+                let is_broken = !facts.is_whole && !is_encoded;
+                let error = is_broken.then_some(ErrorType::UpstreamProtocol);
                 (
                     Seen {
                         usage: facts.usage,
@@ -125,6 +133,9 @@ pub(crate) struct Relay {
     first: Option<Bytes>,
     /// `None` once the end has come.
     open: Option<Open>,
+    /// Bytes that are still to come, where a length was announced. hyper asks for no more
+    /// than those, so the last of them is the end.
+    left_bytes: Option<u64>,
     patience: Patience,
 }
 
@@ -153,8 +164,15 @@ impl Relay {
             body,
             first,
             open: Some(Open { reader, settlement }),
+            left_bytes: None,
             patience,
         }
+    }
+
+    /// Of an answer whose whole length is known.
+    pub(crate) fn of_bytes(mut self, bytes: Option<u64>) -> Self {
+        self.left_bytes = bytes;
+        self
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -166,6 +184,7 @@ impl Relay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, UpstreamFault>>> {
         if let Some(first) = self.first.take() {
+            self.passes(&first, cx);
             return Poll::Ready(Some(Ok(first)));
         }
         loop {
@@ -200,7 +219,20 @@ impl Relay {
                 open.settlement.first_token();
             }
             if !forward.is_empty() {
+                self.passes(&forward, cx);
                 return Poll::Ready(Some(Ok(forward)));
+            }
+        }
+    }
+
+    /// Counts what goes to the client; with the last announced byte the answer is over.
+    fn passes(&mut self, data: &Bytes, cx: &mut Context<'_>) {
+        if let Some(left) = &mut self.left_bytes {
+            *left = left.saturating_sub(data.len() as u64);
+            if *left == 0 {
+                // The provider's end too, so that its connection is free again.
+                let _end = self.body.poll_data(cx);
+                self.end();
             }
         }
     }

@@ -16,7 +16,7 @@ use coo_llm_core::record::{
 use coo_llm_core::{Micros, NanoUsd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The status that is logged where the client went away; nginx's number for it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -122,6 +122,13 @@ impl Settlement {
             limited: None,
             worked: true,
         });
+    }
+
+    /// How long the attempt has taken so far.
+    pub(crate) fn tried_for(&self) -> Duration {
+        self.trying
+            .as_ref()
+            .map_or(Duration::ZERO, |trying| trying.started.elapsed())
     }
 
     /// The provider answered with this status: for that name, if it was not sure before,

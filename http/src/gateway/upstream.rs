@@ -30,7 +30,7 @@ pub(crate) async fn send(
     addresses: &[SocketAddr],
     mut request: Request<Full<Bytes>>,
 ) -> Result<(Response<Incoming>, Lease), UpstreamFault> {
-    let wait = provider.timeouts.first_byte;
+    let wait = provider.timeouts.first_byte.min(provider.timeouts.total);
     while let Some(mut lease) = pool.take() {
         match timeout(wait, lease.sender().try_send_request(request)).await {
             Err(_elapsed) => return Err(UpstreamFault::Timeout),

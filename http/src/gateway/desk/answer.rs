@@ -269,7 +269,10 @@ impl Desk {
         let is_stream = is_event_stream(&head.headers);
         to_client(&mut head.headers, request_id);
         let timeouts = &self.plan.providers[provider].timeouts;
-        let mut patience = Patience::new(timeouts.idle, timeouts.total);
+        let mut patience = Patience::new(
+            timeouts.idle,
+            timeouts.total.saturating_sub(settlement.tried_for()),
+        );
         if is_stream && error.is_none() {
             if mode == SseMode::HideUsage {
                 // The length is not known once something is taken out.
@@ -277,16 +280,18 @@ impl Desk {
             }
             let bytes = body.exact_bytes().filter(|_| mode == SseMode::Observe);
             let relay = Relay::new(body, None, Reader::sse(mode), settlement, patience);
+            let relay = relay.of_bytes(bytes);
             return Response::from_parts(head, ReplyBody::relay(relay, bytes));
         }
         let bytes = body.exact_bytes();
-        let mut reader = Reader::json();
+        let mut reader = Reader::json(head.headers.contains_key(http::header::CONTENT_ENCODING));
         let mut kept = BytesMut::new();
         let mut is_over = bytes.is_some_and(|bytes| bytes > PRICED_ANSWER_BYTES_MAX);
         let whole = loop {
             if is_over {
                 let first = Some(kept.freeze()).filter(|first| !first.is_empty());
                 let relay = Relay::new(body, first, reader, settlement, patience);
+                let relay = relay.of_bytes(bytes);
                 return Response::from_parts(head, ReplyBody::relay(relay, bytes));
             }
             let next = poll_fn(|cx| {

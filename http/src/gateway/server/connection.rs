@@ -207,7 +207,9 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Write::poll_write(Pin::new(&mut self.stream), cx, buf)
+        let written = Write::poll_write(Pin::new(&mut self.stream), cx, buf);
+        self.watch.has_written(written.is_ready());
+        written
     }
 
     fn poll_write_vectored(
@@ -215,7 +217,9 @@ impl Write for Watched {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Write::poll_write_vectored(Pin::new(&mut self.stream), cx, bufs)
+        let written = Write::poll_write_vectored(Pin::new(&mut self.stream), cx, bufs);
+        self.watch.has_written(written.is_ready());
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -24,6 +24,8 @@ pub(crate) struct Watch {
     since: Cell<Instant>,
     head_time_max: Duration,
     idle_time_max: Duration,
+    /// Since when the client takes none of the bytes that wait for it.
+    blocked_since: Cell<Option<Instant>>,
     /// The key that this connection sent last, and whose it is.
     client: RefCell<Option<(Box<[u8]>, usize)>>,
     /// The connection's task.
@@ -46,6 +48,7 @@ impl Watch {
             since: Cell::new(coarse_now()),
             head_time_max,
             idle_time_max,
+            blocked_since: Cell::new(None),
             client: RefCell::new(None),
             task: RefCell::new(None),
         }
@@ -62,6 +65,15 @@ impl Watch {
             Phase::Idle => self.enter(Phase::Head),
             Phase::Body => self.enter(Phase::Body),
             Phase::Head | Phase::Work => {}
+        }
+    }
+
+    /// Bytes went to the client, or none could.
+    pub(super) fn has_written(&self, any: bool) {
+        if any {
+            self.blocked_since.set(None);
+        } else if self.blocked_since.get().is_none() {
+            self.blocked_since.set(Some(coarse_now()));
         }
     }
 
@@ -95,12 +107,13 @@ impl Watch {
         self.client.replace(Some((key.into(), client)));
     }
 
-    /// When the connection has waited for too long; `None` while it works.
+    /// When the connection has waited for too long; `None` while it works and the client
+    /// takes what it gets.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let limit = match self.phase.get() {
             Phase::Idle => self.idle_time_max,
             Phase::Head | Phase::Body => self.head_time_max,
-            Phase::Work => return None,
+            Phase::Work => return self.blocked_since.get()?.checked_add(self.idle_time_max),
         };
         self.since.get().checked_add(limit)
     }
