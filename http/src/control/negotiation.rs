@@ -1,4 +1,6 @@
 //! Content negotiation: which format and which encoding a scraper wants (RFC 9110, 12).
+//!
+//! What Prometheus sends and expects: <https://prometheus.io/docs/instrumenting/content_negotiation/>.
 
 use coo_llm_exporters::prometheus::Format;
 use http::HeaderMap;
@@ -57,29 +59,26 @@ fn weight(text: &str) -> Option<u16> {
     }
 }
 
-impl Wish<'_> {
+impl<'a> Wish<'a> {
+    fn parameter(&self, name: &str) -> Option<&'a str> {
+        let mut parameters = self.parameters.iter();
+        let found = parameters.find(|(have, _)| have.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| *value)
+    }
+
     /// The format that it asks for, and how narrowly: type, subtype, version.
     fn format(&self) -> Option<(Format, u8)> {
-        let version = |ours: &str| {
-            let asked = self
-                .parameters
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case("version"));
-            match asked {
-                None => Some(2),
-                Some((_, asked)) if *asked == ours => Some(3),
-                Some(_) => None,
-            }
+        let version = |ours: &str| match self.parameter("version") {
+            None => Some(2),
+            Some(asked) if asked == ours => Some(3),
+            Some(_) => None,
         };
         match self.value.to_ascii_lowercase().as_str() {
             "application/openmetrics-text" => Some((Format::OpenMetrics, version("1.0.0")?)),
             "application/vnd.google.protobuf" => {
                 let is = |name: &str, ours: &str| {
-                    let asked = self
-                        .parameters
-                        .iter()
-                        .find(|(have, _)| have.eq_ignore_ascii_case(name));
-                    asked.is_some_and(|(_, asked)| asked.eq_ignore_ascii_case(ours))
+                    let asked = self.parameter(name);
+                    asked.is_some_and(|asked| asked.eq_ignore_ascii_case(ours))
                 };
                 let ours =
                     is("proto", "io.prometheus.client.MetricFamily") && is("encoding", "delimited");
@@ -94,11 +93,12 @@ impl Wish<'_> {
     }
 }
 
-/// The format to answer in: that of the highest weight, the first of equals. Text 0.0.4
-/// where nothing we have is asked for, as is the practice of Prometheus clients.
-pub(super) fn format(headers: &HeaderMap) -> Format {
+/// The format to answer in, with its content type: that of the highest weight, the first
+/// of equals. Text 0.0.4 where nothing we have is asked for, as Prometheus demands it.
+pub(super) fn format(headers: &HeaderMap) -> (Format, &'static str) {
     // For each format the narrowest wish holds, so that `text/plain;q=0, */*` is no text.
     let mut held: [Option<(u8, u16, usize)>; 3] = [None; 3];
+    let mut escaping = None;
     for (at, wish) in wishes(headers, ACCEPT).enumerate() {
         let Some((format, narrow)) = wish.format() else {
             continue;
@@ -106,6 +106,9 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
         let held = &mut held[format as usize];
         if held.is_none_or(|(than, ..)| narrow > than) {
             *held = Some((narrow, wish.weight, at));
+            if format == Format::OpenMetrics {
+                escaping = wish.parameter("escaping");
+            }
         }
     }
     let weighed = |format: Format| {
@@ -119,7 +122,18 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
             best = format;
         }
     }
-    best
+    // Whoever names a scheme for names is told the one that holds. Ours have nothing to
+    // escape, so they are the same in both of these.
+    let content_type = match (best, escaping) {
+        (Format::OpenMetrics, Some("allow-utf-8")) => {
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8"
+        }
+        (Format::OpenMetrics, Some(_)) => {
+            "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+        }
+        (format, _) => format.content_type(),
+    };
+    (best, content_type)
 }
 
 /// Whether the answer may be gzip.
@@ -158,6 +172,26 @@ mod tests {
                 // Prometheus 3.
                 "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
                 OpenMetrics,
+            ),
+            (
+                // Prometheus 2.49 to 2.55: weights for all, by their number.
+                "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                OpenMetrics,
+            ),
+            (
+                // Prometheus 3.0: the scheme at each protocol.
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;escaping=allow-utf-8;q=0.3,*/*;q=0.2",
+                Protobuf,
+            ),
+            (
+                // Prometheus 3 with a version of text alone that we do not have.
+                "text/plain;version=1.0.0;escaping=underscores;q=0.6,*/*;q=0.5",
+                Text,
+            ),
+            (
+                // protobuf of another message.
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricSet;encoding=delimited;q=0.6,*/*;q=0.1",
+                Text,
             ),
             (
                 // Prometheus 3 with scrape_protocols: [PrometheusText0.0.4].
@@ -217,9 +251,29 @@ mod tests {
             ),
         ];
         for (accept, want) in table {
-            assert_eq!(format(&headers(ACCEPT, accept)), want, "{accept}");
+            assert_eq!(format(&headers(ACCEPT, accept)).0, want, "{accept}");
         }
-        assert_eq!(format(&HeaderMap::new()), Text);
+        assert_eq!(format(&HeaderMap::new()).0, Text);
+    }
+
+    #[test]
+    fn the_scheme_of_names_is_told_to_who_asks_for_one() {
+        let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        let table = [
+            ("", ""),
+            (";escaping=allow-utf-8", "; escaping=allow-utf-8"),
+            (";escaping=underscores", "; escaping=underscores"),
+            (";escaping=dots", "; escaping=underscores"),
+            (";ESCAPING=\"allow-utf-8\"", "; escaping=allow-utf-8"),
+        ];
+        for (asked, told) in table {
+            let accept = format!("application/openmetrics-text;version=1.0.0{asked};q=0.5");
+            let (_, content_type) = format(&headers(ACCEPT, &accept));
+            assert_eq!(content_type, format!("{open}{told}"));
+        }
+        let text = "text/plain;version=0.0.4,application/openmetrics-text;escaping=dots;q=0.1";
+        let (_, content_type) = format(&headers(ACCEPT, text));
+        assert_eq!(content_type, Text.content_type());
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMa
     if metrics.needs_admin_key && !shared.admits(&headers) {
         return answer::unauthorized(false);
     }
-    let format = negotiation::format(&headers);
+    let (format, content_type) = negotiation::format(&headers);
     let page = lock(scraper).page(&shared, format);
     let zipped = if negotiation::takes_gzip(&headers) {
         zip(page.clone()).await
@@ -90,8 +90,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMa
     let encoded = zipped.is_some();
     let mut response = Response::new(Body::from(zipped.unwrap_or(page)));
     let headers = response.headers_mut();
-    let kind = HeaderValue::from_static(format.content_type());
-    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.append(VARY, HeaderValue::from(ACCEPT));
     headers.append(VARY, HeaderValue::from(ACCEPT_ENCODING));
     if encoded {
