@@ -13,9 +13,13 @@ use coo_llm_tests::rig::{self, MODEL, PROVIDER, Rig};
 use coo_llm_tests::upstream::Script;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
 
 /// Delays of the upstream, in milliseconds: values in buckets that lie far apart.
 const DELAYS_MS: [u64; 12] = [0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144];
@@ -273,8 +277,8 @@ fn python_reads_the_gateways_pages() {
     read_by_python(&["pages", &url, &count, PROVIDER, MODEL].map(AsRef::as_ref));
 }
 
-#[test]
-fn python_reads_any_label_value() {
+/// The path of the exporters' example, built if it was not.
+fn label_page() -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let example = ["--package", "coo-llm-exporters", "--example", "label_page"];
     let output = Command::new(cargo)
@@ -298,6 +302,166 @@ fn python_reads_any_label_value() {
             .filter(|_| ours)
             .map(ToOwned::to_owned)
     });
-    let executable = executable.expect("cargo names the executable that it built");
-    read_by_python(&["labels", &executable].map(AsRef::as_ref));
+    executable.expect("cargo names the executable that it built")
+}
+
+#[test]
+fn python_reads_any_label_value() {
+    read_by_python(&["labels", &label_page()].map(AsRef::as_ref));
+}
+
+/// Pieces of label values that some format or parser has a meaning for.
+const PIECES: [&str; 22] = [
+    "\"",
+    "\\",
+    "\n",
+    "\r",
+    "\0",
+    "\t",
+    "{",
+    "}",
+    ",",
+    "=",
+    " ",
+    "#",
+    "n",
+    "# EOF\n",
+    "\u{7f}",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{ffff}",
+    "\u{e4}",
+    "\u{1f980}",
+    "\u{10ffff}",
+];
+
+/// Rows of provider, model, key and client, of 0 to 5 pieces each; SEED in the environment
+/// repeats those of a run that printed it.
+#[expect(clippy::print_stderr, reason = "a failure needs its seed")]
+fn random_rows() -> Vec<[String; 4]> {
+    let random = RandomState::new().build_hasher().finish();
+    let seed = std::env::var("SEED").map_or(random, |seed| seed.parse().expect("a number"));
+    eprintln!("SEED={seed}");
+    let mut state = seed;
+    // splitmix64
+    let mut below = |bound: usize| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) as usize % bound
+    };
+    let mut value = || -> String {
+        let pieces = below(6);
+        (0..pieces).map(|_| PIECES[below(PIECES.len())]).collect()
+    };
+    (0..200).map(|_| std::array::from_fn(|_| value())).collect()
+}
+
+/// The example's page of these rows, each of them a request.
+fn page_of(rows: &[[String; 4]], form: &str) -> Vec<u8> {
+    let hex = |value: &String| {
+        let digits = value.bytes().map(|byte| format!("{byte:02x}"));
+        format!("x{}", digits.collect::<String>())
+    };
+    let lines = rows.iter().map(|row| row.each_ref().map(hex).join(" "));
+    let lines = lines.collect::<Vec<_>>().join("\n");
+    let mut child = Command::new(label_page())
+        .arg(form)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example runs");
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    // The example reads all before it writes.
+    let written = stdin.write_all(lines.as_bytes());
+    written.expect("the example reads its input");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the example ends");
+    assert!(output.status.success(), "{}", output.status);
+    output.stdout
+}
+
+/// Answers every request with this page, until the process of the tests ends.
+fn serve(content_type: &str, page: &[u8]) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let addr = listener.local_addr().expect("a bound socket");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n",
+        page.len()
+    );
+    let answer = [head.as_bytes(), page].concat();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a loopback connection");
+            let mut request = BufReader::new(&stream).lines();
+            // Up to the empty line that ends the head.
+            let ends = |line: io::Result<String>| line.is_ok_and(|line| line.is_empty());
+            if request.any(ends) {
+                // A scraper that is gone, as at the end of a test, misses nothing.
+                drop(stream.write_all(&answer));
+            }
+        }
+    });
+    addr
+}
+
+/// Prometheus has exactly the label values that went in; an empty one is no label to it.
+fn prometheus_reads_any_label_value(form: &str, content_type: &str) {
+    let rows = random_rows();
+    let addr = serve(content_type, &page_of(&rows, form));
+    // Without the flag, it takes no protobuf.
+    let prometheus = Prometheus::start_with(addr, &["native-histograms"]);
+    poll("the page to be scraped", || {
+        let up = prometheus.query("up == 1", None);
+        (!up.is_empty()).then_some(())
+    });
+    let families = [
+        (
+            "coo_llm_requests_total",
+            &["provider", "model", "key"][..],
+            0..3,
+        ),
+        ("coo_llm_usage_source_total", &["provider"], 0..1),
+        ("coo_llm_client_requests_total", &["client_id"], 3..4),
+    ];
+    for (family, names, columns) in families {
+        let mut want: BTreeMap<Vec<&str>, f64> = BTreeMap::new();
+        for row in &rows {
+            let labels = row[columns.clone()].iter().map(String::as_str).collect();
+            *want.entry(labels).or_default() += 1.0;
+        }
+        let only = if family == "coo_llm_usage_source_total" {
+            "{source=\"provider\"}"
+        } else {
+            ""
+        };
+        let found = prometheus.query(&format!("{family}{only}"), None);
+        let mut got = BTreeMap::new();
+        for series in &found {
+            let label = |name: &&str| series.labels.get(*name).map_or("", String::as_str);
+            let labels: Vec<_> = names.iter().map(label).collect();
+            assert_eq!(got.insert(labels, series.value()), None, "{series:?} twice");
+        }
+        assert_eq!(got, want, "{family}");
+    }
+}
+
+#[test]
+fn prometheus_reads_any_label_value_as_text() {
+    prometheus_reads_any_label_value("text", "text/plain; version=0.0.4; charset=utf-8");
+}
+
+#[test]
+fn prometheus_reads_any_label_value_as_openmetrics() {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    prometheus_reads_any_label_value("openmetrics", content_type);
+}
+
+#[test]
+fn prometheus_reads_any_label_value_as_protobuf() {
+    let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+    prometheus_reads_any_label_value("protobuf", content_type);
 }
