@@ -1,5 +1,4 @@
 //! How long does a merge of many shards take, when every series was touched in each?
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use coo_llm_benches::backend::{Backend, Writer};
 use coo_llm_benches::ours::{By, Ours};

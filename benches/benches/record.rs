@@ -1,14 +1,14 @@
 //! How long does one record take on one thread?
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use coo_llm_benches::backend::{Backend, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
 use coo_llm_benches::set::{L, S, Set};
+use coo_llm_benches::steady::steady;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 fn one<B: Backend>(
     group: &mut BenchmarkGroup<'_, WallTime>,
@@ -22,11 +22,9 @@ fn one<B: Backend>(
     let mut writer = backend.writer();
     group.bench_function(name, |bencher| {
         bencher.iter_custom(|records| {
-            let start = Instant::now();
-            for at in 0..records {
+            let took = steady(records, |at| {
                 writer.record(black_box(&picks[at as usize % PICKS]));
-            }
-            let took = start.elapsed();
+            });
             backend.upkeep();
             took
         });

@@ -1,5 +1,4 @@
 //! How long does a page take to render, counters apart from histograms?
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use coo_llm_benches::backend::{Backend, Writer, check};
 use coo_llm_benches::pick;

@@ -1,16 +1,17 @@
 //! How long does one record take when two threads record at once?
-#![expect(missing_docs, reason = "criterion's macros make public items")]
 
 use coo_llm_benches::backend::{Backend, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
 use coo_llm_benches::rig::stats::median;
 use coo_llm_benches::set::S;
+use coo_llm_benches::tally::Tally;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};
 use crossbeam_utils::CachePadded;
 use std::hint::black_box;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Records in a batch.

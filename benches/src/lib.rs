@@ -10,4 +10,5 @@ pub mod peers;
 pub mod pick;
 pub mod rig;
 pub mod set;
+pub mod steady;
 pub mod tally;
