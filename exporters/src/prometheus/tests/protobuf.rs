@@ -204,16 +204,79 @@ fn growth_ends_in_the_same_page() {
     }
 }
 
+/// Since when each series counts, and the exemplars, are those of the OpenMetrics page.
 #[test]
-fn native_histograms_hold_every_value_near_where_it_lies() {
+fn created_and_exemplars_are_those_of_openmetrics() {
+    let (meter, extras) = (small_meter(), small_extras());
+    let open = page(&meter, Format::OpenMetrics, &extras);
+    let proto = read(&page(&meter, Format::Protobuf, &extras));
+    let want: usize = parse(&open, Format::OpenMetrics)
+        .iter()
+        .map(|family| family.created.len())
+        .sum();
+    let metrics = || proto.iter().flat_map(|family| &family.metric);
+    let created = |metric: &Metric| match (&metric.counter, &metric.histogram) {
+        (Some(counter), _) => counter.created.clone(),
+        (_, Some(histogram)) => histogram.created.clone(),
+        _ => None,
+    };
+    let created: Vec<_> = metrics().filter_map(created).collect();
+    assert_eq!(created.len(), want);
+    let started = Timestamp {
+        seconds: 1_700_000_000,
+        nanos: 123_000_000,
+    };
+    assert!(created.iter().all(|created| *created == started));
+
+    let mut want = Vec::new();
+    for (bucket, exemplar) in parser::exemplars(&open) {
+        let [le, value, at] = [bucket.label("le"), &exemplar.value, &exemplar.at]
+            .map(|text| text.parse::<f64>().expect("a number"));
+        want.push((
+            bucket.label("model").to_owned(),
+            le,
+            exemplar.request_id,
+            value,
+            at,
+        ));
+    }
+    let mut got = Vec::new();
+    for metric in metrics() {
+        let buckets = metric
+            .histogram
+            .iter()
+            .flat_map(|histogram| &histogram.bucket);
+        for bucket in buckets {
+            let Some(exemplar) = &bucket.exemplar else {
+                continue;
+            };
+            let [id] = &*exemplar.label else {
+                panic!("{exemplar:?}");
+            };
+            assert_eq!(id.name, "request_id");
+            let model = labels(metric)[1].1.clone();
+            let at = exemplar.at.as_ref().expect("a time");
+            let at = at.seconds as f64 + f64::from(at.nanos) / 1e9;
+            got.push((
+                model,
+                bucket.upper_bound,
+                id.value.clone(),
+                exemplar.value,
+                at,
+            ));
+        }
+    }
+    assert!(!got.is_empty());
+    assert_eq!(got, want);
+}
+
+/// A meter with a request of each of these latencies in microseconds.
+fn meter_of(values: &[u64]) -> Meter {
     let meter = Meter::new(100);
     let route = meter.catalog().route("p", "m", "k");
-    let mut writer = meter.writer();
-    let values: Vec<u64> = (0..400u32)
-        .map(|n| u64::from(n).pow(3) * 7 + u64::from(n))
-        .collect();
     let client = meter.catalog().client("c");
-    for value in &values {
+    let mut writer = meter.writer();
+    for value in values {
         writer.record(&Record {
             route,
             client,
@@ -232,7 +295,13 @@ fn native_histograms_hold_every_value_near_where_it_lies() {
             attempts: &[],
         });
     }
-    let families = read(&page(&meter, Format::Protobuf, &[]));
+    drop(writer);
+    meter
+}
+
+/// Holds the native latency histogram of these values to them.
+fn native_holds(values: &[u64]) {
+    let families = read(&page(&meter_of(values), Format::Protobuf, &[]));
     let family = families
         .iter()
         .find(|family| family.name == "coo_llm_latency_seconds");
@@ -240,20 +309,27 @@ fn native_histograms_hold_every_value_near_where_it_lies() {
         .histogram
         .clone()
         .expect("a histogram");
-    assert_eq!((histogram.schema, histogram.zero_count), (Some(3), 1));
+    let zeros = values.iter().filter(|value| **value == 0).count() as u64;
+    assert_eq!((histogram.schema, histogram.zero_count), (Some(3), zeros));
     assert_eq!(histogram.count, values.len() as u64);
+    // No number of a record counts as more than this.
+    let sum = values
+        .iter()
+        .map(|value| value.min(&coo_llm_core::shard::NUMBER_MAX))
+        .sum();
+    assert_eq!(histogram.sum, Micros(sum).as_secs_f64());
     let (mut index, mut count, mut deltas) = (0i32, 0i64, histogram.delta.iter());
     let mut cumulative = vec![(histogram.zero_threshold, histogram.zero_count)];
-    for span in &histogram.span {
+    for (at, span) in histogram.span.iter().enumerate() {
+        assert!(at == 0 || span.offset > 0, "spans without a gap between");
+        assert!(span.length > 0, "an empty span");
         index += span.offset;
         for _ in 0..span.length {
             count += deltas.next().expect("a delta a bucket");
+            assert!(count > 0, "an empty bucket is left out");
             let last = cumulative.last().map_or(0, |(_, below)| *below);
-            let upper = f64::from(index).mul_add(0.125, 0.0).exp2();
-            cumulative.push((
-                upper,
-                last + u64::try_from(count).expect("no negative count"),
-            ));
+            let upper = (f64::from(index) * 0.125).exp2();
+            cumulative.push((upper, last + count.cast_unsigned()));
             index += 1;
         }
     }
@@ -262,23 +338,62 @@ fn native_histograms_hold_every_value_near_where_it_lies() {
         cumulative.last().map(|(_, below)| *below),
         Some(values.len() as u64)
     );
-    for (upper, below) in cumulative {
+    // Whatever is longer counts where the longest does.
+    let longest = coo_llm_core::histogram::VALUE_MAX;
+    let below = |bound: f64| {
+        let is_below = |value: &&u64| (**value).min(longest) as f64 / 1e6 <= bound;
+        values.iter().filter(is_below).count() as u64
+    };
+    for (upper, count) in cumulative {
         // A cell is at most 1/32 of its value wide and counts where its middle lies, so that
         // a value outside of its bucket is off by at most 1/64.
-        let count = |bound: f64| values.iter().filter(|v| **v as f64 / 1e6 <= bound).count() as u64;
-        assert!(count(upper / (1.0 + 1.0 / 64.0)) <= below, "{upper}");
-        assert!(below <= count(upper / (1.0 - 1.0 / 64.0)), "{upper}");
+        assert!(below(upper / (1.0 + 1.0 / 64.0)) <= count, "{upper}");
+        assert!(count <= below(upper / (1.0 - 1.0 / 64.0)), "{upper}");
     }
-    let plain = Renderer::new(Namespace::default(), UnixMillis(0)).native_histograms(false);
-    let mut plain = plain;
-    let families = read(&page_of(&mut plain, &meter, Format::Protobuf, &[]));
+}
+
+#[test]
+fn native_histograms_hold_every_value_near_where_it_lies() {
+    let cubes = (0..400u64).map(|n| n.pow(3) * 7 + n);
+    native_holds(&cubes.collect::<Vec<_>>());
+    native_holds(&[]);
+    native_holds(&[0]);
+}
+
+#[test]
+fn without_native_histograms_the_classic_ones_are_there() {
+    let mut plain = Renderer::new(Namespace::default(), UnixMillis(0)).native_histograms(false);
+    let families = read(&page_of(
+        &mut plain,
+        &meter_of(&[1, 2]),
+        Format::Protobuf,
+        &[],
+    ));
     let histograms = families.iter().flat_map(|family| &family.metric);
     let mut histograms = histograms.filter_map(|metric| metric.histogram.as_ref());
-    assert!(histograms.all(|histogram| histogram.schema.is_none() && !histogram.bucket.is_empty()));
+    assert!(histograms.all(|histogram| histogram.schema.is_none()
+        && histogram.zero_threshold == 0.0
+        && histogram.span.is_empty()
+        && !histogram.bucket.is_empty()));
+}
+
+/// Heavy tails: as likely in one octave as in another, and all that is too long to count.
+fn latency() -> impl Strategy<Value = u64> {
+    let octave = (0u32..44, any::<u64>());
+    prop_oneof![
+        8 => octave.prop_map(|(octave, bits)| (1 << octave) | (bits & ((1 << octave) - 1))),
+        1 => Just(0u64),
+        1 => Just(u64::MAX >> 8),
+    ]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn native_histograms_hold_any_values(values in prop::collection::vec(latency(), 0..300)) {
+        native_holds(&values);
+    }
 
     #[test]
     fn any_label_value_comes_through(provider in ".{0,12}", model in "[\\\\\"\n=,{}a]{0,8}", client in ".{0,6}") {
