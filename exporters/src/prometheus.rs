@@ -15,6 +15,7 @@ mod page;
 pub mod process;
 mod proto;
 mod proto_page;
+mod spread;
 mod text_page;
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Native histograms: our cells in exponential buckets.
 
 use coo_llm_core::histogram::Layout;
-use coo_llm_core::histograms::HistogramView;
 
 /// Eight buckets an octave: each is 9.06 % wide.
 ///
@@ -40,14 +39,15 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    /// Takes a histogram in place of what is there; `bucket_of` is [`buckets_of`] its layout.
-    pub(super) fn fill(&mut self, view: HistogramView<'_>, bucket_of: &[i32]) {
+    /// Takes a histogram's cells in place of what is there; `bucket_of` is [`buckets_of`]
+    /// its layout.
+    pub(super) fn fill(&mut self, cells: &[(usize, u64)], bucket_of: &[i32]) {
         self.zero = 0;
         self.spans.clear();
         self.deltas.clear();
         // The bucket that is being counted, its count, and that of the one before.
         let (mut open, mut count, mut before) = (None, 0i64, 0i64);
-        for (cell, n) in view.cells() {
+        for &(cell, n) in cells {
             let index = bucket_of[cell];
             if index == ZERO {
                 self.zero += n;

@@ -8,6 +8,7 @@ use super::labels::Set;
 use super::native::{Buckets, SCHEMA, ZERO_THRESHOLD};
 use super::page::{Edges, Terms, Type};
 use super::proto::{bytes, double, message, packed_sints, put_length, sint, tag, uint, varint};
+use super::spread::Spread;
 use coo_llm_core::exemplar::Exemplar;
 use coo_llm_core::histograms::HistogramView;
 use coo_llm_core::{Micros, UnixMillis};
@@ -25,6 +26,7 @@ pub(super) struct ProtoPage<'a> {
     has_series: bool,
     /// The message of a counter or gauge, which differs from series to series in its value.
     single: Vec<u8>,
+    spread: Spread,
     buckets: Buckets,
 }
 
@@ -42,6 +44,7 @@ impl<'a> ProtoPage<'a> {
             terms,
             has_series: false,
             single: Vec::new(),
+            spread: Spread::default(),
             buckets: Buckets::default(),
         }
     }
@@ -106,14 +109,15 @@ impl<'a> ProtoPage<'a> {
             native_histograms,
             ..
         } = self.terms;
-        let buckets = &mut self.buckets;
+        self.spread.fill(view);
+        let (spread, buckets) = (&self.spread, &mut self.buckets);
         message(self.out, 4, |out| {
             out.extend_from_slice(set.encoded());
             message(out, 7, |out| {
-                uint(out, 1, view.count());
-                double(out, 2, view.sum().as_secs_f64());
+                uint(out, 1, spread.count);
+                double(out, 2, spread.sum.as_secs_f64());
                 let mut exemplars = exemplars.iter().peekable();
-                for (bound, below) in view.classic() {
+                for (bound, below) in spread.classic(view.layout()) {
                     message(out, 3, |out| {
                         uint(out, 1, below);
                         double(out, 2, bound.map_or(f64::INFINITY, Micros::as_secs_f64));
@@ -123,7 +127,7 @@ impl<'a> ProtoPage<'a> {
                     });
                 }
                 if native_histograms {
-                    buckets.fill(view, &edges.native);
+                    buckets.fill(spread.cells(), &edges.native);
                     native(out, buckets);
                 }
                 timestamp(out, 15, started);

@@ -3,6 +3,7 @@
 use super::extra::{Kind, Value};
 use super::labels::{Set, more, push_escaped};
 use super::native;
+use super::spread::Spread;
 use super::{Format, Namespace};
 use crate::decimal::{push_integer, push_seconds, push_usd};
 use coo_llm_core::exemplar::Exemplar;
@@ -32,6 +33,7 @@ pub(super) struct TextPage<'a> {
     created_line: Vec<u8>,
     /// When the process started, as it ends a line; what OpenMetrics calls created.
     created: Vec<u8>,
+    spread: Spread,
 }
 
 impl<'a> TextPage<'a> {
@@ -52,6 +54,7 @@ impl<'a> TextPage<'a> {
             line: Vec::new(),
             created_line: Vec::new(),
             created,
+            spread: Spread::default(),
         }
     }
 
@@ -189,8 +192,10 @@ impl<'a> TextPage<'a> {
         view: HistogramView<'_>,
         exemplars: &[Exemplar],
     ) {
+        let mut spread = std::mem::take(&mut self.spread);
+        spread.fill(view);
         let mut exemplars = exemplars.iter().peekable();
-        for ((bound, below), edge) in view.classic().zip(&edges.le) {
+        for ((bound, below), edge) in spread.classic(view.layout()).zip(&edges.le) {
             self.out.extend_from_slice(&self.name);
             self.out.extend_from_slice(b"_bucket{");
             self.out.extend_from_slice(set.open());
@@ -205,14 +210,15 @@ impl<'a> TextPage<'a> {
         self.out.extend_from_slice(&self.name);
         self.out.extend_from_slice(b"_sum{");
         self.out.extend_from_slice(set.closed());
-        push_seconds(self.out, view.sum());
+        push_seconds(self.out, spread.sum);
         self.out.push(b'\n');
         self.out.extend_from_slice(&self.name);
         self.out.extend_from_slice(b"_count{");
         self.out.extend_from_slice(set.closed());
-        push_integer(self.out, view.count());
+        push_integer(self.out, spread.count);
         self.out.push(b'\n');
         self.since(set.closed(), &[]);
+        self.spread = spread;
     }
 
     pub(super) fn close(self) {

@@ -1,5 +1,6 @@
 //! Pages of protobuf, read back by `prost`. Field numbers as in client_model's metrics.proto.
 
+use super::super::spread::Spread;
 use super::*;
 use prost::Message;
 
@@ -284,7 +285,7 @@ fn meter_of(values: &[u64]) -> Meter {
             request_id: None,
             finished: UnixMillis(1),
             latency: Micros(*value),
-            overhead: None,
+            overhead: Some(Micros(7)),
             time_to_first_token: None,
             time_per_output_token: None,
             tokens: Tokens::default(),
@@ -389,6 +390,21 @@ fn latency() -> impl Strategy<Value = u64> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_spread_has_what_its_view_has(values in prop::collection::vec(latency(), 0..100)) {
+        let meter = meter_of(&values);
+        let snapshot = meter.snapshot();
+        let (model, ..) = meter.catalog().models().next().expect("a model");
+        let view = snapshot.latency(model);
+        let mut spread = Spread::default();
+        // Filled with something else before, as on a page.
+        spread.fill(snapshot.overhead(Endpoint::ChatCompletions));
+        spread.fill(view);
+        prop_assert_eq!((spread.count, spread.sum), (view.count(), view.sum()));
+        prop_assert!(spread.classic(view.layout()).eq(view.classic()));
+        prop_assert!(spread.cells().iter().copied().eq(view.cells()));
+    }
 
     #[test]
     fn native_histograms_hold_any_values(values in prop::collection::vec(latency(), 0..300)) {
