@@ -284,35 +284,42 @@ mod loom_models {
         seen / 100
     }
 
+    /// All records so far: those taken for good, and those seen besides. A half-read copy
+    /// is thrown away inside; only what is returned must be whole.
+    fn collect(reader: &mut FlipReader<[AtomicU64; 2]>, base: &mut u64) -> u64 {
+        let seen = reader.collect(
+            |cells| {
+                *base += whole(pair(cells));
+                cells
+                    .iter()
+                    .for_each(|cell| cell.store(0, Ordering::Relaxed));
+            },
+            pair,
+        );
+        *base + seen.map_or(0, whole)
+    }
+
+    fn recording(records: u64) -> (loom::thread::JoinHandle<()>, FlipReader<[AtomicU64; 2]>) {
+        let (mut writer, reader) = Flip::pair(|| [AtomicU64::new(0), AtomicU64::new(0)]);
+        let thread = loom::thread::spawn(move || {
+            for _ in 0..records {
+                writer.write(&mut (), |()| (), |cells, _, ()| cells.iter().for_each(add));
+            }
+        });
+        (thread, reader)
+    }
+
     /// Recording while a reader merges: every snapshot is whole records, none goes back,
     /// and in the end nothing is missing or double.
     #[test]
     fn a_reader_sees_whole_records() {
         loom::model(|| {
-            let (mut writer, mut reader) = Flip::pair(|| [AtomicU64::new(0), AtomicU64::new(0)]);
-            let thread = loom::thread::spawn(move || {
-                for _ in 0..2 {
-                    writer.write(&mut (), |()| (), |cells, _, ()| cells.iter().for_each(add));
-                }
-            });
+            let (thread, mut reader) = recording(2);
             let mut base = 0;
-            let mut collect = |reader: &mut FlipReader<[AtomicU64; 2]>| {
-                // A half-read copy is thrown away inside; only what is returned must be whole.
-                let seen = reader.collect(
-                    |cells| {
-                        base += whole(pair(cells));
-                        cells
-                            .iter()
-                            .for_each(|cell| cell.store(0, Ordering::Relaxed));
-                    },
-                    pair,
-                );
-                base + seen.map_or(0, whole)
-            };
-            let first = collect(&mut reader);
+            let first = collect(&mut reader, &mut base);
             assert!(first <= 2);
             thread.join().unwrap();
-            let last = collect(&mut reader);
+            let last = collect(&mut reader, &mut base);
             assert_eq!(last, 2);
             assert!(first <= last);
         });
@@ -324,39 +331,15 @@ mod loom_models {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(2);
         model.check(|| {
-            let (mut writer, mut reader) = Flip::pair(|| [AtomicU64::new(0), AtomicU64::new(0)]);
-            let thread = loom::thread::spawn(move || {
-                for _ in 0..3 {
-                    writer.write(&mut (), |()| (), |cells, _, ()| cells.iter().for_each(add));
-                }
-            });
-            let mut base = 0;
-            let mut last = 0;
+            let (thread, mut reader) = recording(3);
+            let (mut base, mut last) = (0, 0);
             for _ in 0..2 {
-                let seen = reader.collect(
-                    |cells| {
-                        base += whole(pair(cells));
-                        cells
-                            .iter()
-                            .for_each(|cell| cell.store(0, Ordering::Relaxed));
-                    },
-                    pair,
-                );
-                let now = base + seen.map_or(0, whole);
+                let now = collect(&mut reader, &mut base);
                 assert!(now >= last && now <= 3);
                 last = now;
             }
             thread.join().unwrap();
-            let seen = reader.collect(
-                |cells| {
-                    base += whole(pair(cells));
-                    cells
-                        .iter()
-                        .for_each(|cell| cell.store(0, Ordering::Relaxed));
-                },
-                pair,
-            );
-            assert_eq!(base + seen.map_or(0, whole), 3);
+            assert_eq!(collect(&mut reader, &mut base), 3);
         });
     }
 }

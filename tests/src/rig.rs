@@ -2,8 +2,8 @@
 
 use crate::client::{Client, Reply};
 use crate::gateway::{ClientKey, Config, Gateway, Pricing, Provider};
-use crate::oracle::key_id;
-use crate::upstream::{Script, Upstream};
+use crate::oracle::{Event, Target, key_id};
+use crate::upstream::{Script, TokenCounts, Upstream};
 use serde_json::{Value, json};
 
 /// The client's id.
@@ -115,4 +115,21 @@ pub fn stream(script: &Script) -> Value {
 #[must_use]
 pub fn provider_key_id() -> String {
     key_id(PROVIDER, PROVIDER_KEY)
+}
+
+/// What the oracle is told of an answer that the script gave whole.
+#[must_use]
+pub fn success(script: &Script) -> Event {
+    Event {
+        target: Some(Target {
+            provider: PROVIDER.to_owned(),
+            model: MODEL.to_owned(),
+            key: provider_key_id(),
+        }),
+        client: Some(CLIENT.to_owned()),
+        tokens: Some(TokenCounts::from_usage(&script.usage)),
+        pricing: Some(PRICING),
+        error: None,
+        provider_limited: false,
+    }
 }

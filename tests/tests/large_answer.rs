@@ -3,10 +3,10 @@
 //!
 //! Needs the built gateway.
 
-use coo_llm_tests::oracle::{Event, Oracle, Target};
+use coo_llm_tests::oracle::Oracle;
 use coo_llm_tests::patience::poll;
-use coo_llm_tests::rig::{self, CLIENT, MODEL, PRICING, PROVIDER, Rig, provider_key_id};
-use coo_llm_tests::upstream::{Script, TokenCounts};
+use coo_llm_tests::rig::{self, Rig};
+use coo_llm_tests::upstream::Script;
 
 /// Above the gateway's 256 KiB.
 const PAD: usize = 400_000;
@@ -27,18 +27,7 @@ fn a_large_answer_with_a_length_is_metered_by_its_usage() {
             reply.header("content-length").is_some(),
             "its length is announced"
         );
-        oracle.record(&Event {
-            target: Some(Target {
-                provider: PROVIDER.to_owned(),
-                model: MODEL.to_owned(),
-                key: provider_key_id(),
-            }),
-            client: Some(CLIENT.to_owned()),
-            tokens: Some(TokenCounts::from_usage(&script.usage)),
-            pricing: Some(PRICING),
-            error: None,
-            provider_limited: false,
-        });
+        oracle.record(&rig::success(&script));
     }
     let page = rig.gateway.metrics_after(3);
     assert_eq!(oracle.differences(&page), Vec::<String>::new());

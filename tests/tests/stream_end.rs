@@ -5,9 +5,9 @@
 //!
 //! Needs the built gateway.
 
-use coo_llm_tests::oracle::{Event, Oracle, Target};
-use coo_llm_tests::rig::{self, CLIENT, MODEL, PRICING, PROVIDER, Rig, provider_key_id};
-use coo_llm_tests::upstream::{End, Script, TokenCounts};
+use coo_llm_tests::oracle::Oracle;
+use coo_llm_tests::rig::{self, Rig};
+use coo_llm_tests::upstream::{End, Script};
 
 #[test]
 fn leaving_at_done_is_a_success() {
@@ -30,17 +30,6 @@ fn leaving_at_done_is_a_success() {
 
     let page = rig.gateway.metrics_after(1);
     let mut oracle = Oracle::default();
-    oracle.record(&Event {
-        target: Some(Target {
-            provider: PROVIDER.to_owned(),
-            model: MODEL.to_owned(),
-            key: provider_key_id(),
-        }),
-        client: Some(CLIENT.to_owned()),
-        tokens: Some(TokenCounts::from_usage(&script.usage)),
-        pricing: Some(PRICING),
-        error: None,
-        provider_limited: false,
-    });
+    oracle.record(&rig::success(&script));
     assert_eq!(oracle.differences(&page), Vec::<String>::new());
 }

@@ -165,12 +165,16 @@ impl Settlement {
         self.seen = seen;
     }
 
-    /// The provider has nothing more to say. The cost, where it is known.
-    pub(crate) fn upstream_ended(&mut self) -> Option<NanoUsd> {
+    /// The provider has nothing more to say.
+    pub(crate) fn upstream_ended(&mut self) {
         if let Some(trying) = &mut self.trying {
             trying.ended.get_or_insert_with(Instant::now);
         }
-        self.cost(self.used().tokens, self.used().source)
+    }
+
+    /// The cost of what was seen, where it is known.
+    pub(crate) fn cost(&self) -> Option<NanoUsd> {
+        self.cost_of(&self.used())
     }
 
     /// The answer is the gateway's own.
@@ -252,11 +256,18 @@ impl Settlement {
     }
 
     /// Nothing used costs nothing; what is not known is `None`.
-    fn cost(&self, tokens: Tokens, source: Option<UsageSource>) -> Option<NanoUsd> {
-        match source {
+    fn cost_of(&self, used: &Used) -> Option<NanoUsd> {
+        match used.source {
             None => Some(NanoUsd::ZERO),
             Some(UsageSource::Missing) => None,
-            Some(_) => Some(self.trying.as_ref()?.model.prices.as_ref()?.cost(&tokens)),
+            Some(_) => Some(
+                self.trying
+                    .as_ref()?
+                    .model
+                    .prices
+                    .as_ref()?
+                    .cost(&used.tokens),
+            ),
         }
     }
 
@@ -264,8 +275,9 @@ impl Settlement {
         self.is_settled = true;
         self.error = error;
         let now = Instant::now();
-        let Used { tokens, source } = self.used();
-        let cost = self.cost(tokens, source);
+        let used = self.used();
+        let cost = self.cost_of(&used);
+        let Used { tokens, source } = used;
         let latency = Micros::from(now - self.arrived);
         let attempt = self.trying.as_ref().map(|trying| Attempt {
             route: trying.model.routes[trying.key],

@@ -22,6 +22,7 @@ use crate::wire::sse::SseMode;
 use bytes::{Bytes, BytesMut};
 use coo_llm_core::NanoUsd;
 use coo_llm_core::record::Endpoint;
+use coo_llm_exporters::decimal::push_usd;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -62,7 +63,7 @@ impl Desk {
         let (parts, body) = request.into_parts();
         let target = Target::of(parts.uri.path());
         if target == Target::Control {
-            return self.hand_over(parts.clone(), body, peer).await;
+            return self.hand_over(parts, body, peer).await;
         }
         let endpoint = match target {
             Target::Forward(endpoint) => endpoint,
@@ -332,7 +333,8 @@ impl Desk {
         if error.is_none() || has_usage {
             settlement.seen(seen);
         }
-        if let Some(cost) = settlement.upstream_ended().filter(|_| error.is_none()) {
+        settlement.upstream_ended();
+        if let Some(cost) = settlement.cost().filter(|_| error.is_none()) {
             head.headers.insert(X_COO_COST_USD, usd(cost));
         }
         settlement.finish(error.or(fault));
@@ -369,17 +371,7 @@ fn upstream_request(
     body: Bytes,
     request_id: &HeaderValue,
 ) -> Request<Full<Bytes>> {
-    let uri = target.uri(endpoint, parts.uri.query()).unwrap_or_else(|| {
-        let path = parts.uri.path();
-        // Behind the `/v1` that the base URL brings itself.
-        let tail = path.find("/v1/").map_or(path, |at| &path[at + 3..]);
-        let query = parts
-            .uri
-            .query()
-            .map_or(String::new(), |query| format!("?{query}"));
-        let uri = format!("{}{tail}{query}", target.path_prefix);
-        uri.parse().expect("two paths of valid URIs are one")
-    });
+    let uri = target.uri(endpoint, parts.uri.query());
     to_upstream(
         &mut parts.headers,
         &target.authority,
@@ -498,33 +490,9 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 fn usd(cost: NanoUsd) -> HeaderValue {
     /// Digits of [`u64::MAX`], and a point.
     const LENGTH_MAX: usize = 21;
-    let mut text = [0; LENGTH_MAX];
-    let (whole, mut fraction) = (cost.0 / NanoUsd::PER_USD, cost.0 % NanoUsd::PER_USD);
-    let mut at = LENGTH_MAX;
-    if fraction > 0 {
-        let mut decimals = 9;
-        while fraction % 10 == 0 {
-            fraction /= 10;
-            decimals -= 1;
-        }
-        for _ in 0..decimals {
-            at -= 1;
-            text[at] = b'0' + (fraction % 10) as u8;
-            fraction /= 10;
-        }
-        at -= 1;
-        text[at] = b'.';
-    }
-    let mut whole = whole;
-    loop {
-        at -= 1;
-        text[at] = b'0' + (whole % 10) as u8;
-        whole /= 10;
-        if whole == 0 {
-            break;
-        }
-    }
-    HeaderValue::from_bytes(&text[at..]).expect("digits and a point")
+    let mut text = Vec::with_capacity(LENGTH_MAX);
+    push_usd(&mut text, cost);
+    HeaderValue::from_bytes(&text).expect("digits and a point")
 }
 
 /// A path segment without its percent signs; what is no UTF-8 then stays as it was.

@@ -33,8 +33,6 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// The value of `Host`.
     pub(crate) authority: HeaderValue,
-    /// What stands before `/chat/completions`.
-    pub(crate) path_prefix: String,
     /// Of chat completions, completions and embeddings, without a query.
     uris: [Uri; 3],
     pub(crate) tls: Option<Tls>,
@@ -206,10 +204,18 @@ impl KeyPlan {
 }
 
 impl Target {
-    /// The path of an endpoint here; `None` where there is a query to carry.
-    pub(crate) fn uri(&self, endpoint: Endpoint, query: Option<&str>) -> Option<Uri> {
-        let at = FORWARDED.iter().position(|(known, _)| *known == endpoint)?;
-        query.is_none().then(|| self.uris[at].clone())
+    /// The path of an endpoint here, with the request's query.
+    pub(crate) fn uri(&self, endpoint: Endpoint, query: Option<&str>) -> Uri {
+        let at = FORWARDED.iter().position(|(known, _)| *known == endpoint);
+        let uri = &self.uris[at.expect("only these endpoints go on")];
+        match query {
+            None => uri.clone(),
+            Some(query) => {
+                let uri = format!("{}?{query}", uri.path());
+                uri.parse()
+                    .expect("a path and a query of valid URIs are one")
+            }
+        }
     }
 
     fn new(provider: &Provider) -> Result<Self, PlanError> {
@@ -251,7 +257,6 @@ impl Target {
                 let path = format!("{}{tail}", uri.path().trim_end_matches('/'));
                 path.parse().expect("two paths of valid URIs are one")
             }),
-            path_prefix: uri.path().trim_end_matches('/').to_owned(),
             host,
             tls,
         })
