@@ -1,6 +1,8 @@
 //! What a worker has on its desk, and how it answers a request.
 
 mod answer;
+mod asked;
+mod delivery;
 
 use super::plan::{Kind, ModelPlan, Plan};
 use super::request_line::{RequestLine, RequestLog};

@@ -56,26 +56,31 @@ fn strip_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a client's headers those of the request to a provider: the client's key
-/// goes, the provider's comes, everything that is not of the connection stays.
+/// Makes a client's headers those of its requests to providers, but for what
+/// [`address`] sets: everything that is not of the connection stays.
 ///
 /// The answer must come unencoded: usage is read from its bytes as they pass.
-pub(crate) fn to_upstream(
+pub(crate) fn to_upstreams(headers: &mut HeaderMap, request_id: &HeaderValue) {
+    strip_connection(headers);
+    for name in [X_API_KEY, CONTENT_LENGTH, EXPECT] {
+        headers.remove(name);
+    }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(X_REQUEST_ID, request_id.clone());
+}
+
+/// Makes them those of a request to this provider: the client's key goes, the
+/// provider's comes.
+pub(crate) fn address(
     headers: &mut HeaderMap,
     authority: &HeaderValue,
     authorization: Option<&HeaderValue>,
-    request_id: &HeaderValue,
 ) {
-    strip_connection(headers);
-    for name in [X_API_KEY, CONTENT_LENGTH, EXPECT, AUTHORIZATION] {
-        headers.remove(name);
-    }
     headers.insert(HOST, authority.clone());
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(X_REQUEST_ID, request_id.clone());
-    if let Some(key) = authorization {
-        headers.insert(AUTHORIZATION, key.clone());
-    }
+    match authorization {
+        Some(key) => headers.insert(AUTHORIZATION, key.clone()),
+        None => headers.remove(AUTHORIZATION),
+    };
 }
 
 /// Makes a provider's headers those of the answer.
@@ -146,7 +151,11 @@ mod tests {
         ]);
         let value = HeaderValue::from_static;
         let key = value("Bearer provider");
-        to_upstream(&mut headers, &value("host:1"), Some(&key), &value("req_1"));
+        to_upstreams(&mut headers, &value("req_1"));
+        let mut keyless = headers.clone();
+        address(&mut keyless, &value("host:1"), None);
+        assert!(!keyless.contains_key(AUTHORIZATION), "{keyless:?}");
+        address(&mut headers, &value("host:1"), Some(&key));
         let mut left: Vec<_> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))

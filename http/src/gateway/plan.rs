@@ -4,6 +4,7 @@ mod provider;
 mod resolve;
 
 pub(crate) use provider::{KeyPlan, Kind, ModelPlan, ProviderPlan, SimPlan, Target as HttpTarget};
+pub(crate) use resolve::Choice;
 
 use coo_llm_config::{AllowedProviders, Config};
 use coo_llm_core::Meter;

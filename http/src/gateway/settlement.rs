@@ -5,7 +5,7 @@
 //! away. Nothing else records.
 
 use super::desk::Desk;
-use super::error::{Refusal, outcome};
+use super::error::{Refusal, UpstreamFault, outcome};
 use super::plan::ModelPlan;
 use super::request_line::RequestLine;
 use crate::wire::request_id::RequestId;
@@ -54,6 +54,18 @@ struct Trying {
     worked: bool,
 }
 
+impl Trying {
+    /// What it was, at its end or `now`; `error` is the request's.
+    fn attempt(&self, now: Instant, error: Option<ErrorType>) -> Attempt {
+        Attempt {
+            route: self.model.routes[self.key],
+            outcome: self.outcome.unwrap_or(outcome(error)),
+            latency: Micros::from(self.ended.unwrap_or(now) - self.started),
+            limited: self.limited,
+        }
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Settlement {
@@ -62,7 +74,10 @@ pub(crate) struct Settlement {
     arrived: Instant,
     endpoint: Endpoint,
     client: Option<usize>,
+    /// The attempt that is under way, or was the last.
     trying: Option<Trying>,
+    /// The attempts before it: none, and no allocation, where the first one succeeds.
+    past: Vec<Attempt>,
     /// Bytes of the request's body.
     asked_bytes: u64,
     status: u16,
@@ -82,6 +97,7 @@ impl Settlement {
             endpoint,
             client: None,
             trying: None,
+            past: Vec::new(),
             asked_bytes: 0,
             status: CLIENT_CLOSED_REQUEST,
             is_stream: false,
@@ -109,14 +125,20 @@ impl Settlement {
         self.is_stream = is_stream;
     }
 
-    /// An attempt begins.
+    /// An attempt begins; the one before is over.
     pub(crate) fn begin(&mut self, provider: usize, model: Arc<ModelPlan>, key: usize) {
+        let now = Instant::now();
+        if let Some(trying) = self.trying.take() {
+            self.desk.active(trying.provider, -1);
+            self.past.push(trying.attempt(now, None));
+            self.status = CLIENT_CLOSED_REQUEST;
+        }
         self.desk.active(provider, 1);
         self.trying = Some(Trying {
             provider,
             key,
             model,
-            started: Instant::now(),
+            started: now,
             ended: None,
             outcome: None,
             limited: None,
@@ -148,11 +170,14 @@ impl Settlement {
         }
     }
 
-    /// The provider could not be reached, so it did nothing.
-    pub(crate) fn not_reached(&mut self) {
+    /// The attempt failed without an answer. A provider that could not be reached did
+    /// nothing; another may have.
+    pub(crate) fn failed(&mut self, fault: UpstreamFault) {
         if let Some(trying) = &mut self.trying {
-            trying.worked = false;
+            trying.worked = fault != UpstreamFault::Connect;
+            trying.outcome = Some(outcome(Some(fault.error())));
         }
+        self.upstream_ended();
     }
 
     /// Notes the first token of a stream, now.
@@ -279,13 +304,19 @@ impl Settlement {
         let cost = self.cost_of(&used);
         let Used { tokens, source } = used;
         let latency = Micros::from(now - self.arrived);
-        let attempt = self.trying.as_ref().map(|trying| Attempt {
-            route: trying.model.routes[trying.key],
-            outcome: trying.outcome.unwrap_or(outcome(error)),
-            latency: Micros::from(trying.ended.unwrap_or(now) - trying.started),
-            limited: trying.limited,
-        });
-        let waited = attempt.map_or(Micros(0), |attempt| attempt.latency);
+        let last = self
+            .trying
+            .as_ref()
+            .map(|trying| trying.attempt(now, error));
+        let mut attempts = std::mem::take(&mut self.past);
+        let attempts = if attempts.is_empty() {
+            last.as_slice()
+        } else {
+            attempts.extend(last);
+            &attempts
+        };
+        // One after the other, so that their sum is the time in which one was waited for.
+        let waited: u64 = attempts.iter().map(|attempt| attempt.latency.0).sum();
         let no_one = self.desk.plan().no_one;
         let per_token = self.first_token.and_then(|first| {
             let last = self
@@ -305,7 +336,7 @@ impl Settlement {
         });
         let finished = self.desk.unix_millis(now);
         let record = Record {
-            route: attempt.map_or(no_one.route, |attempt| attempt.route),
+            route: last.map_or(no_one.route, |last| last.route),
             client: self
                 .client
                 .map_or(no_one.client, |at| self.desk.plan().clients[at].series),
@@ -313,7 +344,7 @@ impl Settlement {
             request_id: Some(self.request_id.as_str()),
             finished,
             latency,
-            overhead: Some(Micros(latency.0.saturating_sub(waited.0))),
+            overhead: Some(Micros(latency.0.saturating_sub(waited))),
             time_to_first_token: self
                 .first_token
                 .map(|first| Micros::from(first - self.arrived)),
@@ -323,7 +354,7 @@ impl Settlement {
             cost,
             error,
             limited: None,
-            attempts: attempt.as_slice(),
+            attempts,
         };
         self.desk.record(&record);
         if let Some(trying) = &self.trying {

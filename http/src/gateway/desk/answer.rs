@@ -1,23 +1,19 @@
 //! How a request is answered, from its arrival to the body that goes back.
 
 use super::Desk;
+use super::asked::Asked;
 use crate::gateway::error::{Refusal, UpstreamFault, of_status};
-use crate::gateway::headers::{
-    X_COO_COST_USD, X_COO_MODEL, X_COO_PROVIDER, X_REQUEST_ID, client_key, to_client, to_upstream,
-};
+use crate::gateway::headers::{X_COO_COST_USD, X_REQUEST_ID, client_key, to_client};
 use crate::gateway::models;
 use crate::gateway::paths::Target;
-use crate::gateway::plan::{HttpTarget, KeyPlan, Kind, ModelPlan};
 use crate::gateway::relay::{Patience, Reader, Relay};
 use crate::gateway::reply::ReplyBody;
 use crate::gateway::server::Watch;
 use crate::gateway::settlement::{Seen, Settlement};
-use crate::gateway::simulated::{self, SimBody};
-use crate::gateway::upstream::{self, UpstreamBody};
+use crate::gateway::upstream::UpstreamBody;
 use crate::wire::envelope::Envelope;
 use crate::wire::openai_error::ErrorKind;
 use crate::wire::request_id::RequestId;
-use crate::wire::rewrite;
 use crate::wire::sse::SseMode;
 use bytes::{Bytes, BytesMut};
 use coo_llm_core::NanoUsd;
@@ -27,13 +23,12 @@ use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use sha2::{Digest, Sha256};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A JSON answer up to this size is read before its headers go out, so that they can
 /// carry its cost; a larger one passes as it comes, without that header.
@@ -41,16 +36,7 @@ const PRICED_ANSWER_BYTES_MAX: u64 = 256 * 1024;
 /// The largest request body that the control plane gets.
 const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
 
-type Reply = Response<ReplyBody>;
-
-/// A request that goes to a provider.
-struct Order {
-    provider: usize,
-    model: Arc<ModelPlan>,
-    key: usize,
-    body: Bytes,
-    mode: SseMode,
-}
+pub(super) type Reply = Response<ReplyBody>;
 
 impl Desk {
     /// Answers one request.
@@ -110,10 +96,7 @@ impl Desk {
                 }
             }
             Target::Forward(_) | Target::Unknown | Target::Control => {
-                match self.order(body, client, &mut settlement, watch).await {
-                    Ok(order) => self.deliver(parts, order, settlement).await,
-                    Err(refusal) => refuse(settlement, &refusal),
-                }
+                self.forward(parts, body, client, settlement, watch).await
             }
         }
     }
@@ -139,124 +122,49 @@ impl Desk {
         Ok(client)
     }
 
-    /// Reads the body and decides where it goes.
-    async fn order(
+    /// Reads the body, decides where it goes, and has it delivered.
+    async fn forward(
         &self,
+        head: Parts,
         body: Incoming,
         client: usize,
-        settlement: &mut Settlement,
+        mut settlement: Settlement,
         watch: &Watch,
-    ) -> Result<Order, Refusal> {
+    ) -> Reply {
         watch.reads_body();
-        let body = collect(body, self.plan.body_bytes_max).await?;
+        let body = match collect(body, self.plan.body_bytes_max).await {
+            Ok(body) => body,
+            Err(refusal) => return refuse(settlement, &refusal),
+        };
         watch.works();
-        let envelope = Envelope::parse(&body).map_err(|error| {
-            Refusal::with_body(
-                ErrorKind::InvalidRequest,
-                ErrorKind::invalid_envelope(&error),
-            )
-        })?;
+        let envelope = match Envelope::parse(&body) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                let body = ErrorKind::invalid_envelope(&error);
+                let refusal = Refusal::with_body(ErrorKind::InvalidRequest, body);
+                return refuse(settlement, &refusal);
+            }
+        };
         settlement.asked(body.len(), envelope.stream);
-        let choice = self
+        let choice = match self
             .plan
-            .resolve(&envelope.model, &self.plan.clients[client])?;
-        let is_completion = matches!(
+            .resolve(&envelope.model, &self.plan.clients[client])
+        {
+            Ok(choice) => choice,
+            Err(refusal) => return refuse(settlement, &refusal),
+        };
+        let asked = Asked::new(
+            head,
+            &body,
+            &envelope,
             settlement.endpoint(),
-            Endpoint::ChatCompletions | Endpoint::Completions
+            header_value(settlement.request_id()),
         );
-        let asks = is_completion && envelope.can_ask_usage();
-        Ok(Order {
-            provider: choice.provider,
-            model: self.model(choice.provider, choice.model),
-            key: self.key(choice.provider),
-            body: rewrite(&body, &envelope, Some(choice.model), asks),
-            mode: if asks {
-                SseMode::HideUsage
-            } else {
-                SseMode::Observe
-            },
-        })
-    }
-
-    /// Tries the provider, and begins the answer.
-    async fn deliver(&self, parts: Parts, order: Order, mut settlement: Settlement) -> Reply {
-        let Order {
-            provider,
-            model,
-            key,
-            body,
-            mode,
-        } = order;
-        let request_id = header_value(settlement.request_id());
-        let endpoint = settlement.endpoint();
-        let marks = Marks {
-            provider: HeaderValue::from_str(&self.plan.providers[provider].id).ok(),
-            model: HeaderValue::from_str(&model.name).ok(),
-        };
-        settlement.begin(provider, model, key);
-        let response = match &self.plan.providers[provider].kind {
-            Kind::Simulator(_) => self.simulate(provider, &body, &settlement).await,
-            Kind::Http(target) => {
-                let key = &self.plan.providers[provider].keys[key];
-                let request = upstream_request(parts, target, endpoint, key, body, &request_id);
-                self.send(provider, target, request).await
-            }
-        };
-        let mut reply = match response {
-            Ok(response) => {
-                self.relay(response, provider, mode, settlement, &request_id)
-                    .await
-            }
-            Err(fault) => {
-                if fault == UpstreamFault::Connect {
-                    settlement.not_reached();
-                }
-                settlement.upstream_ended();
-                refuse(settlement, &fault.refusal())
-            }
-        };
-        marks.put(reply.headers_mut());
-        reply
-    }
-
-    async fn send(
-        &self,
-        provider: usize,
-        target: &HttpTarget,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<UpstreamBody>, UpstreamFault> {
-        let addresses = Arc::clone(&self.addresses.borrow());
-        let (pool, plan) = (&self.pools[provider], &self.plan.providers[provider]);
-        let sent = upstream::send(pool, plan, target, addresses.of(provider), request).await?;
-        let (response, lease) = sent;
-        Ok(response.map(|incoming| UpstreamBody::Http {
-            incoming,
-            lease: Some(lease),
-        }))
-    }
-
-    async fn simulate(
-        &self,
-        provider: usize,
-        body: &[u8],
-        settlement: &Settlement,
-    ) -> Result<Response<UpstreamBody>, UpstreamFault> {
-        let now_unix_s = self.anchor.get().1.0 / 1000;
-        let reply = self.simulators[provider].as_ref().and_then(|simulator| {
-            let simulator = &mut simulator.borrow_mut();
-            simulated::reply(simulator, settlement.endpoint(), body, now_unix_s)
-        });
-        let reply = reply.ok_or(UpstreamFault::Protocol)?;
-        coo_llm_runtime::sleep(reply.after).await;
-        let mut response = Response::new(());
-        *response.status_mut() =
-            StatusCode::from_u16(reply.status).map_err(|_| UpstreamFault::Protocol)?;
-        *response.headers_mut() = simulated::headers(&reply);
-        Ok(response.map(|()| UpstreamBody::Simulated(SimBody::new(reply.content))))
+        self.deliver(asked, choice, settlement).await
     }
 
     /// Passes a provider's answer on; a short JSON answer is read first, for its cost.
-    async fn relay(
+    pub(super) async fn relay(
         &self,
         response: Response<UpstreamBody>,
         provider: usize,
@@ -362,46 +270,6 @@ impl Desk {
     }
 }
 
-/// The client's request as the provider gets it.
-fn upstream_request(
-    mut parts: Parts,
-    target: &HttpTarget,
-    endpoint: Endpoint,
-    key: &KeyPlan,
-    body: Bytes,
-    request_id: &HeaderValue,
-) -> Request<Full<Bytes>> {
-    let uri = target.uri(endpoint, parts.uri.query());
-    to_upstream(
-        &mut parts.headers,
-        &target.authority,
-        key.authorization.as_ref(),
-        request_id,
-    );
-    let mut request = Request::new(Full::new(body));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    *request.headers_mut() = parts.headers;
-    request
-}
-
-/// What is said of every answer from a provider.
-struct Marks {
-    provider: Option<HeaderValue>,
-    model: Option<HeaderValue>,
-}
-
-impl Marks {
-    fn put(self, headers: &mut HeaderMap) {
-        for (name, value) in [(X_COO_PROVIDER, self.provider), (X_COO_MODEL, self.model)] {
-            // A name that no header can carry is left out.
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
-        }
-    }
-}
-
 /// A whole body, within its bound.
 async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
     let too_large = || {
@@ -448,7 +316,7 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal>
     })
 }
 
-fn refuse(settlement: Settlement, refusal: &Refusal) -> Reply {
+pub(super) fn refuse(settlement: Settlement, refusal: &Refusal) -> Reply {
     let mut reply = own_reply(refusal.kind, refusal.body.clone());
     reply
         .headers_mut()
