@@ -8,8 +8,8 @@
 use coo_llm_benches::backend::{Backend, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
-use coo_llm_benches::rig::stats::{median, quantile};
 use coo_llm_benches::set::L;
+use coo_llm_benches::stats::{median, quantile};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 

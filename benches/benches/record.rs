@@ -42,7 +42,7 @@ fn record(criterion: &mut Criterion) {
         for (name, by) in [
             ("ours, ids", By::Id),
             ("ours, labels", By::Label),
-            ("ours, ids, with overhead and an attempt", By::IdWhole),
+            ("ours, ids, as the gateway", By::IdWhole),
         ] {
             one(&mut group, name, set, &picks, || Ours::new(set, by));
         }

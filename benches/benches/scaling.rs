@@ -3,8 +3,8 @@
 use coo_llm_benches::backend::{Backend, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
-use coo_llm_benches::rig::stats::median;
 use coo_llm_benches::set::S;
+use coo_llm_benches::stats::median;
 use coo_llm_benches::tally::Tally;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, criterion_group, criterion_main};

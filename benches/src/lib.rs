@@ -8,7 +8,9 @@ pub mod ours;
 #[cfg(feature = "peers")]
 pub mod peers;
 pub mod pick;
+#[cfg(feature = "rig")]
 pub mod rig;
 pub mod set;
+pub mod stats;
 pub mod steady;
 pub mod tally;

@@ -11,6 +11,9 @@ use coo_llm_core::{Meter, Micros, NanoUsd, ShardWriter, UnixMillis};
 use coo_llm_exporters::prometheus::{Format, Namespace, Renderer};
 use std::sync::Mutex;
 
+/// As long as those that the gateway makes.
+const REQUEST_ID: &str = "req_0123456789abcdeffffe000000000000";
+
 /// How a record names its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
@@ -18,7 +21,8 @@ pub enum By {
     Id,
     /// Label values, resolved at each record.
     Label,
-    /// Ids; and the record has an overhead and one attempt, as the gateway's have.
+    /// Ids; and the record has a request id, an overhead and one attempt, as the gateway's
+    /// have for an answer in one piece.
     IdWhole,
 }
 
@@ -88,7 +92,7 @@ impl OursWriter<'_> {
             route,
             client,
             endpoint: Endpoint::ChatCompletions,
-            request_id: None,
+            request_id: is_whole.then_some(REQUEST_ID),
             finished: UnixMillis(1_700_000_000_000),
             latency,
             overhead: is_whole.then_some(Micros(40)),

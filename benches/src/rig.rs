@@ -11,7 +11,6 @@ pub mod icount;
 pub mod load;
 pub mod nginx;
 pub mod process;
-pub mod stats;
 pub mod upstream;
 pub mod wrk;
 

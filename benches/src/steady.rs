@@ -22,7 +22,7 @@ pub fn steady(times: u64, mut work: impl FnMut(u64)) -> Duration {
         batches.push(start.elapsed().as_secs_f64() / (end - at) as f64);
         at = end;
     }
-    let pace = crate::rig::stats::median(&batches);
+    let pace = crate::stats::median(&batches);
     Duration::from_secs_f64(if pace.is_finite() {
         pace * times as f64
     } else {

@@ -15,10 +15,10 @@
 use coo_llm_benches::rig::cores::{self, LOAD};
 use coo_llm_benches::rig::gateway::{self, Gateway, Under};
 use coo_llm_benches::rig::nginx::Nginx;
-use coo_llm_benches::rig::stats::{median, quantile, spread};
 use coo_llm_benches::rig::upstream::{self, Upstream};
 use coo_llm_benches::rig::wrk::{CONNECTIONS, Wrk};
 use coo_llm_benches::rig::{Outcome, icount, load, process};
+use coo_llm_benches::stats::{median, quantile, spread};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`, each one command that anyone could type.
 
+use crate::icount::{self, Mode};
 use crate::install;
 use crate::tally::Tally;
 use std::io::{BufRead as _, BufReader};
@@ -24,7 +25,7 @@ impl From<String> for Failure {
 type Step = (&'static str, fn() -> Result<Tally, Failure>);
 
 /// In order; the cheap ones first.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("install", || Ok(install::run().map(|()| Tally::default())?)),
     ("fmt", || run(cargo("fmt --all --check"))),
     ("clippy", clippy),
@@ -34,6 +35,9 @@ const STEPS: [Step; 8] = [
     }),
     ("unit", unit),
     ("loom", loom),
+    ("icount", || {
+        Ok(icount::run(Mode::Compare).map(|()| Tally::default())?)
+    }),
     ("integration", integration),
 ];
 
@@ -145,7 +149,8 @@ pub(crate) fn root() -> &'static Path {
     here.ancestors().nth(2).unwrap_or(here)
 }
 
-fn cargo(arguments: &str) -> Command {
+/// Cargo with arguments that spaces part, in the workspace.
+pub(crate) fn cargo(arguments: &str) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.args(arguments.split(' ')).current_dir(root());
