@@ -5,13 +5,18 @@
 //! request body -> envelope (model, stream, usage asked?) -> rewrite -> upstream
 //! upstream JSON -> json_usage \
 //! upstream SSE  -> sse         +-> usage -> core::record::Tokens
+//! chat request -> anthropic::chat_request -> upstream -> anthropic::chat_answer | chat_stream
 //! refusal       -> openai_error;  each request -> request_id;  no provider -> simulator
 //! ```
 //! It is not a model of OpenAI's API: only what routing and metering need is read,
 //! everything else passes as bytes.
 
+pub mod anthropic;
+mod count;
+mod dialect;
 pub mod envelope;
 pub mod fuzz;
+pub mod gemini;
 pub mod json_usage;
 mod lenient;
 pub mod openai_error;
@@ -26,5 +31,6 @@ pub mod usage;
 #[cfg(test)]
 mod arbitrary_json;
 
+pub use dialect::UsageDialect;
 pub use rewrite::rewrite;
 pub use span::Span;

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::UsageDialect;
+use super::anthropic::chat_request;
+use super::anthropic::chat_stream::ChatStream;
 use super::envelope::{Envelope, EnvelopeError};
+use super::gemini::array::ArrayUsage;
 use super::json_usage::{self, JsonUsageScanner, MODEL_BYTES_MAX, ResponseFacts, USAGE_BYTES_MAX};
 use super::rewrite;
 use super::sse::{SseFacts, SseMode, SseUsage};
@@ -75,15 +79,25 @@ pub fn check_envelope(data: &[u8]) {
 /// # Panics
 /// If it does not hold.
 pub fn check_json_usage(data: &[u8]) {
-    let whole = json_usage::scan(data);
-    let mut bytewise = JsonUsageScanner::default();
-    data.chunks(1).for_each(|byte| bytewise.push(byte));
-    assert_eq!(bytewise.finish(), whole);
+    check_json_usage_of(UsageDialect::OpenAi, data);
+    check_json_usage_of(UsageDialect::Anthropic, data);
+    check_json_usage_of(UsageDialect::Gemini, data);
+}
+
+fn check_json_usage_of(dialect: UsageDialect, data: &[u8]) {
+    let scan = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut scanner = JsonUsageScanner::of(dialect);
+        pieces.for_each(|piece| scanner.push(piece));
+        scanner.finish()
+    };
+    let whole = scan(&mut [data].into_iter());
+    if dialect == UsageDialect::OpenAi {
+        assert_eq!(json_usage::scan(data), whole);
+    }
+    assert_eq!(scan(&mut data.chunks(1)), whole);
     for at in cuts(data) {
-        let mut scanner = JsonUsageScanner::default();
-        scanner.push(&data[..at]);
-        scanner.push(&data[at..]);
-        assert_eq!(scanner.finish(), whole, "cut at {at}");
+        let again = scan(&mut [&data[..at], &data[at..]].into_iter());
+        assert_eq!(again, whole, "cut at {at}");
     }
 
     let Ok(text) = std::str::from_utf8(data) else {
@@ -92,16 +106,16 @@ pub fn check_json_usage(data: &[u8]) {
     let parsed = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text);
     let Ok(members) = parsed else { return };
     let member = |name: &str| members.get(name).map(|raw| raw.get());
-    let usage = match member("usage") {
+    let usage = match member(dialect.usage_member()) {
         None => UsageOutcome::Missing,
         Some(json) if json.len() > USAGE_BYTES_MAX => {
             UsageOutcome::unreadable(UsageFault::Oversized)
         }
-        Some(json) => UsageOutcome::read(json.as_bytes()),
+        Some(json) => dialect.read(json.as_bytes()),
     };
     let expected = ResponseFacts {
         usage,
-        model: member("model")
+        model: member(dialect.model_member())
             .filter(|json| json.len() <= MODEL_BYTES_MAX)
             .and_then(|json| serde_json::from_str(json).ok()),
         has_error: member("error").is_some_and(|json| json != "null"),
@@ -133,6 +147,85 @@ pub fn check_sse(data: &[u8]) {
             let (out, again) = run_sse(mode, [&data[..at], &data[at..]]);
             assert_eq!((out.as_slice(), again), (expected, facts), "cut at {at}");
         }
+    }
+}
+
+/// A message's stream is told the same in OpenAI's words however it is cut, and what is
+/// told can be read.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_message_stream(data: &[u8]) {
+    let tell = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut sse = SseUsage::translating(ChatStream::new(0, true));
+        let mut out = Vec::new();
+        for piece in pieces {
+            out.extend_from_slice(&sse.push(Bytes::copy_from_slice(piece)).forward);
+        }
+        out.extend_from_slice(&sse.finish().forward);
+        (out, *sse.facts())
+    };
+    let whole = tell(&mut [data].into_iter());
+    assert_eq!(tell(&mut data.chunks(1)), whole, "bytewise");
+    for at in cuts(data) {
+        let again = tell(&mut [&data[..at], &data[at..]].into_iter());
+        assert_eq!(again, whole, "cut at {at}");
+    }
+    let (_, read) = run_sse(SseMode::Observe, [whole.0.as_slice()]);
+    assert_eq!(read.unreadable_events, 0, "what is told can be read");
+    assert!(!read.is_truncated);
+
+    let mut observer = SseUsage::of(UsageDialect::Anthropic);
+    let passed = observer.push(Bytes::copy_from_slice(data)).forward;
+    assert_eq!(passed, data);
+    observer.finish();
+    assert_eq!(
+        *observer.facts(),
+        whole.1,
+        "observed or told, the facts are one"
+    );
+}
+
+/// A chat request is translated into JSON, or refused by the name of a member.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_chat_request(data: &[u8]) {
+    match chat_request::translate(data, "m") {
+        Ok(out) => {
+            let read: Value = serde_json::from_slice(&out).expect("a translation is JSON");
+            assert_eq!(read["model"], "m");
+            assert!(read["max_tokens"].is_u64() && read["messages"].is_array());
+        }
+        Err(error) => assert!(error.message.starts_with(&error.param)),
+    }
+}
+
+/// A stream that is an array gives the same facts however it is cut.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_gemini_array(data: &[u8]) {
+    let run = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut array = ArrayUsage::default();
+        pieces.for_each(|piece| {
+            array.push(piece);
+        });
+        array.finish();
+        *array.facts()
+    };
+    let whole = run(&mut [data].into_iter());
+    assert_eq!(run(&mut data.chunks(1)), whole, "bytewise");
+    for at in cuts(data) {
+        let again = run(&mut [&data[..at], &data[at..]].into_iter());
+        assert_eq!(again, whole, "cut at {at}");
+    }
+    // `Value` refuses what is no JSON; where it does not, every element counts.
+    if let Ok(Value::Array(elements)) = serde_json::from_slice(data)
+        && elements.iter().all(Value::is_object)
+    {
+        assert_eq!(whole.events, elements.len() as u64);
+        assert!(!whole.is_truncated);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use memchr::memchr2;
 
+use super::dialect::UsageDialect;
 use super::usage::{UsageFault, UsageOutcome};
 
 #[cfg(test)]
@@ -16,8 +17,9 @@ const KEPT_BYTES_USUAL: usize = 512;
 /// Bytes of a `model` value that are kept, quotes and escapes included.
 pub const MODEL_BYTES_MAX: usize = 512;
 
-/// Bytes of a member name that are looked at: `usage` with each letter escaped has 30.
-const NAME_BYTES_MAX: usize = 32;
+/// Bytes of a member name that are looked at: `usageMetadata` with each letter escaped
+/// has 78.
+const NAME_BYTES_MAX: usize = 80;
 
 /// What a JSON response says about itself, at its top level.
 ///
@@ -41,8 +43,9 @@ pub struct ResponseFacts {
 /// # Cost
 /// One pass; strings at the speed of `memchr`, other values 32 bytes a step. It
 /// allocates for `usage` and `model` only, at most [`USAGE_BYTES_MAX`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct JsonUsageScanner {
+    dialect: UsageDialect,
     state: State,
     /// Brackets that are open inside the current member's value.
     depth: u32,
@@ -94,7 +97,29 @@ pub fn scan(body: &[u8]) -> ResponseFacts {
     scanner.finish()
 }
 
+impl Default for JsonUsageScanner {
+    fn default() -> Self {
+        Self::of(UsageDialect::default())
+    }
+}
+
 impl JsonUsageScanner {
+    /// A scanner of an answer in that dialect.
+    #[must_use]
+    pub fn of(dialect: UsageDialect) -> Self {
+        Self {
+            dialect,
+            state: State::default(),
+            depth: 0,
+            member: Member::default(),
+            name: [0; NAME_BYTES_MAX],
+            name_bytes: 0,
+            kept: Vec::new(),
+            is_kept_full: false,
+            facts: ResponseFacts::default(),
+        }
+    }
+
     /// Reads the next bytes of the body.
     pub fn push(&mut self, chunk: &[u8]) {
         let mut at = 0;
@@ -275,12 +300,24 @@ impl JsonUsageScanner {
     fn end_name(&mut self) {
         self.state = State::BeforeColon;
         let name = self.name.get(..self.name_bytes).unwrap_or_default();
-        self.member = member(name);
+        self.member = self.member_of(name);
         if self.member == Member::Other && name.contains(&b'\\') {
             let quoted = [b"\"", name, b"\""].concat();
             if let Ok(unescaped) = serde_json::from_slice::<String>(&quoted) {
-                self.member = member(unescaped.as_bytes());
+                self.member = self.member_of(unescaped.as_bytes());
             }
+        }
+    }
+
+    fn member_of(&self, name: &[u8]) -> Member {
+        if name == self.dialect.usage_member().as_bytes() {
+            Member::Usage
+        } else if name == self.dialect.model_member().as_bytes() {
+            Member::Model
+        } else if name == b"error" {
+            Member::Error
+        } else {
+            Member::Other
         }
     }
 
@@ -290,7 +327,7 @@ impl JsonUsageScanner {
             Member::Usage if self.is_kept_full => {
                 self.facts.usage = UsageOutcome::unreadable(UsageFault::Oversized);
             }
-            Member::Usage => self.facts.usage = UsageOutcome::read(&self.kept),
+            Member::Usage => self.facts.usage = self.dialect.read(&self.kept),
             Member::Model if self.is_kept_full => self.facts.model = None,
             Member::Model => self.facts.model = serde_json::from_slice(&self.kept).ok(),
             Member::Error | Member::Other => {}
@@ -298,17 +335,8 @@ impl JsonUsageScanner {
     }
 }
 
-fn member(name: &[u8]) -> Member {
-    match name {
-        b"usage" => Member::Usage,
-        b"model" => Member::Model,
-        b"error" => Member::Error,
-        _ => Member::Other,
-    }
-}
-
 /// How many bytes come before the first quote or bracket.
-fn quiet_bytes(bytes: &[u8]) -> usize {
+pub(super) fn quiet_bytes(bytes: &[u8]) -> usize {
     // Bit 5 set makes `[` and `]` the same as `{` and `}`. No early exit inside of
     // a block, so that it compiles to vector instructions.
     let is_loud = |byte: u8| {

@@ -12,6 +12,12 @@ use memchr::memchr2;
 use self::chunk::ChunkFacts;
 pub use self::chunk::FinishReason;
 use self::output::Output;
+use super::anthropic::chat_stream::ChatStream;
+use super::anthropic::event::Event;
+use super::anthropic::stop_reason::finish_reason;
+use super::anthropic::usage::MessageUsage;
+use super::dialect::UsageDialect;
+use super::gemini;
 use super::span::Span;
 use super::usage::UsageOutcome;
 
@@ -64,7 +70,7 @@ pub struct SseFacts {
     pub finish_reason: Option<FinishReason>,
     /// Whether there was an error object, or an event of type `error`.
     pub has_error: bool,
-    /// Whether `[DONE]` came.
+    /// Whether the last event came: `[DONE]`, or what the dialect has in its place.
     pub is_done: bool,
     /// Events with data, `[DONE]` included.
     pub events: u64,
@@ -82,6 +88,7 @@ pub struct SseFacts {
 #[derive(Debug)]
 pub struct SseUsage {
     mode: SseMode,
+    speech: Speech,
     facts: SseFacts,
     /// The begin of an event whose end has not come.
     carry: Vec<u8>,
@@ -98,21 +105,66 @@ pub struct SseUsage {
     is_at_start: bool,
 }
 
+/// What the events are, with what must be remembered from one to the next.
+#[derive(Debug)]
+enum Speech {
+    OpenAi,
+    Anthropic {
+        usage: MessageUsage,
+        /// Where the client shall get OpenAI's events for these.
+        chat: Option<Box<ChatStream>>,
+    },
+    Gemini,
+}
+
 /// What the client gets of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
     Keep,
     Drop,
     /// All but these bytes, by their offset in the event.
     Cut(Span),
+    /// This in its place.
+    Replace(Vec<u8>),
 }
 
 impl SseUsage {
-    /// A parser at the start of a stream.
+    /// A parser at the start of a stream of OpenAI's.
     #[must_use]
     pub fn new(mode: SseMode) -> Self {
+        Self::speaking(Speech::OpenAi, mode)
+    }
+
+    /// A parser of a stream in that dialect, which passes as it is.
+    #[must_use]
+    pub fn of(dialect: UsageDialect) -> Self {
+        let speech = match dialect {
+            UsageDialect::OpenAi => Speech::OpenAi,
+            UsageDialect::Anthropic => Speech::Anthropic {
+                usage: MessageUsage::default(),
+                chat: None,
+            },
+            UsageDialect::Gemini => Speech::Gemini,
+        };
+        Self::speaking(speech, SseMode::Observe)
+    }
+
+    /// A parser of a stream of Anthropic's that forwards what `chat` makes of it.
+    ///
+    /// An event that cannot be read, or is above [`EVENT_BYTES_MAX`], is left out.
+    #[must_use]
+    pub fn translating(chat: ChatStream) -> Self {
+        let speech = Speech::Anthropic {
+            usage: MessageUsage::default(),
+            chat: Some(Box::new(chat)),
+        };
+        Self::speaking(speech, SseMode::Observe)
+    }
+
+    fn speaking(speech: Speech, mode: SseMode) -> Self {
         Self {
             mode,
+            speech,
             facts: SseFacts::default(),
             carry: Vec::new(),
             joined: Vec::new(),
@@ -127,16 +179,13 @@ impl SseUsage {
     /// Reads the next bytes of the stream.
     pub fn push(&mut self, chunk: Bytes) -> SseStep {
         let had_token = self.facts.has_token;
-        let forward = match self.mode {
-            SseMode::Observe => {
-                self.walk(&chunk, &mut Output::discard());
-                chunk
-            }
-            SseMode::HideUsage => {
-                let mut out = Output::collect();
-                self.walk(&chunk, &mut out);
-                out.into_bytes(&chunk)
-            }
+        let forward = if self.passes_as_it_is() {
+            self.walk(&chunk, &mut Output::discard());
+            chunk
+        } else {
+            let mut out = Output::collect();
+            self.walk(&chunk, &mut out);
+            out.into_bytes(&chunk)
         };
         SseStep {
             forward,
@@ -161,7 +210,7 @@ impl SseUsage {
             self.facts.is_truncated = true;
         }
         let mut out = Output::collect();
-        if self.mode == SseMode::HideUsage {
+        if !self.passes_as_it_is() {
             out.apply_carried(&event, verdict);
         }
         SseStep {
@@ -174,6 +223,23 @@ impl SseUsage {
     #[must_use]
     pub fn facts(&self) -> &SseFacts {
         &self.facts
+    }
+
+    fn translates(&self) -> bool {
+        matches!(&self.speech, Speech::Anthropic { chat: Some(_), .. })
+    }
+
+    fn passes_as_it_is(&self) -> bool {
+        self.mode == SseMode::Observe && !self.translates()
+    }
+
+    /// What becomes of an event that is not read.
+    fn unread(&self) -> Verdict {
+        if self.translates() {
+            Verdict::Drop
+        } else {
+            Verdict::Keep
+        }
     }
 
     fn walk(&mut self, chunk: &[u8], out: &mut Output) {
@@ -191,11 +257,12 @@ impl SseUsage {
         while let Some(end) = self.event_end(chunk, from) {
             let event_bytes = self.carry.len() + (end - from);
             if self.is_skipping || event_bytes > EVENT_BYTES_MAX {
-                out.carried(&self.carry);
+                let verdict = self.unread();
+                out.apply_carried(&self.carry, verdict.clone());
                 self.carry.clear();
-                out.keep(chunk, from, end);
+                self.is_last_dropped = verdict == Verdict::Drop;
+                out.apply(chunk, from, end, verdict);
                 self.is_skipping = false;
-                self.is_last_dropped = false;
                 self.is_at_start = false;
                 self.facts.events += 1;
                 self.facts.unreadable_events += 1;
@@ -215,11 +282,11 @@ impl SseUsage {
         let rest = &chunk[from..];
         if !self.is_skipping && self.carry.len() + rest.len() > EVENT_BYTES_MAX {
             self.is_skipping = true;
-            out.carried(&self.carry);
+            out.apply_carried(&self.carry, self.unread());
             self.carry = Vec::new();
         }
         if self.is_skipping {
-            out.keep(chunk, from, chunk.len());
+            out.apply(chunk, from, chunk.len(), self.unread());
         } else {
             self.carry.extend_from_slice(rest);
         }
@@ -278,7 +345,7 @@ impl SseUsage {
             }
         }
         let verdict = match (data, data_lines) {
-            (None, _) => Verdict::Keep,
+            (None, _) => self.unread(),
             (Some(data), 1) => {
                 let offset = data.as_ptr().addr() - event.as_ptr().addr();
                 match self.data(data) {
@@ -294,14 +361,13 @@ impl SseUsage {
                 let verdict = self.data(&joined);
                 self.joined = joined;
                 // Offsets in the joined data are none in the event, so it stays whole.
-                if verdict == Verdict::Drop {
-                    Verdict::Drop
-                } else {
-                    Verdict::Keep
+                match verdict {
+                    Verdict::Cut(_) => Verdict::Keep,
+                    verdict => verdict,
                 }
             }
         };
-        self.is_last_dropped = verdict == Verdict::Drop;
+        self.is_last_dropped = matches!(verdict, Verdict::Drop | Verdict::Replace(_));
         verdict
     }
 
@@ -309,8 +375,39 @@ impl SseUsage {
         self.facts.events += 1;
         if data.trim_ascii() == b"[DONE]" {
             self.facts.is_done = true;
-            return Verdict::Keep;
+            return self.unread();
         }
+        match &mut self.speech {
+            Speech::OpenAi => self.chunk(data),
+            Speech::Anthropic { usage, chat } => {
+                let Some(event) = Event::read(data) else {
+                    self.facts.unreadable_events += 1;
+                    return self.unread();
+                };
+                self.facts.note_anthropic(&event, usage);
+                let Some(chat) = chat else {
+                    return Verdict::Keep;
+                };
+                let mut out = Vec::new();
+                chat.event(&event, &self.facts.usage, &mut out);
+                if out.is_empty() {
+                    Verdict::Drop
+                } else {
+                    Verdict::Replace(out)
+                }
+            }
+            Speech::Gemini => {
+                match gemini::chunk::ChunkFacts::read(data) {
+                    Some(chunk) => self.facts.note_gemini(&chunk),
+                    None => self.facts.unreadable_events += 1,
+                }
+                Verdict::Keep
+            }
+        }
+    }
+
+    /// Takes in a chunk of OpenAI's.
+    fn chunk(&mut self, data: &[u8]) -> Verdict {
         let Some(chunk) = ChunkFacts::read(data) else {
             self.facts.unreadable_events += 1;
             return Verdict::Keep;
@@ -327,6 +424,37 @@ impl SseUsage {
             Verdict::Drop
         } else {
             chunk.null_usage.map_or(Verdict::Keep, Verdict::Cut)
+        }
+    }
+}
+
+impl SseFacts {
+    /// Takes in an event of Anthropic's.
+    fn note_anthropic(&mut self, event: &Event<'_>, usage: &mut MessageUsage) {
+        let is_filled = event.is_filled_delta();
+        self.deltas += u64::from(is_filled);
+        self.has_token |= is_filled;
+        match event {
+            Event::Start { usage: first, .. } => {
+                if let Some(json) = first.some() {
+                    usage.absorb(json.as_bytes());
+                    self.usage = usage.outcome(false);
+                }
+            }
+            Event::MessageDelta {
+                stop_reason,
+                usage: last,
+            } => {
+                let reason = stop_reason.text().and_then(finish_reason);
+                self.finish_reason = reason.or(self.finish_reason);
+                if let Some(json) = last.some() {
+                    usage.absorb(json.as_bytes());
+                    self.usage = usage.outcome(true);
+                }
+            }
+            Event::Stop => self.is_done = true,
+            Event::Error { .. } => self.has_error = true,
+            _ => {}
         }
     }
 }

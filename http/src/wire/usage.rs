@@ -1,10 +1,8 @@
 //! The `usage` of OpenAI's dialect, as disjoint token counts.
 
-use std::fmt;
-
 use coo_llm_core::record::Tokens;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::count::{Count, Faults};
 use super::lenient::Lenient;
 
 #[cfg(test)]
@@ -52,6 +50,8 @@ pub enum UsageFault {
     DetailsExceedWhole,
     /// There is output, but neither input nor a total.
     InputMissing,
+    /// The stream ended before the final count of its output.
+    OutputUnfinished,
     /// The usage is longer than [`USAGE_BYTES_MAX`](super::json_usage::USAGE_BYTES_MAX).
     Oversized,
 }
@@ -111,7 +111,7 @@ impl UsageOutcome {
     }
 }
 
-const NO_TOKENS: Tokens = Tokens {
+pub(super) const NO_TOKENS: Tokens = Tokens {
     input: 0,
     output: 0,
     cached_input: 0,
@@ -120,46 +120,6 @@ const NO_TOKENS: Tokens = Tokens {
     audio_input: 0,
     audio_output: 0,
 };
-
-/// A count as it was written.
-#[derive(Clone, Copy, Debug, Default)]
-enum Count {
-    #[default]
-    Missing,
-    Known(u64),
-    Bad(UsageFault),
-}
-
-impl Count {
-    fn or(self, other: Self) -> Self {
-        match self {
-            Self::Missing => other,
-            known_or_bad => known_or_bad,
-        }
-    }
-
-    /// The number; 0 where there is none, and the fault noted.
-    fn take(self, faults: &mut Faults) -> u64 {
-        match self {
-            Self::Missing => 0,
-            Self::Known(count) => count,
-            Self::Bad(fault) => {
-                faults.note(fault);
-                0
-            }
-        }
-    }
-}
-
-/// The first fault that was met.
-#[derive(Default)]
-struct Faults(Option<UsageFault>);
-
-impl Faults {
-    fn note(&mut self, fault: UsageFault) {
-        self.0.get_or_insert(fault);
-    }
-}
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
@@ -307,66 +267,5 @@ fn rest(total: u64, part: u64) -> Count {
     match total.checked_sub(part) {
         Some(rest) => Count::Known(rest),
         None => Count::Bad(UsageFault::DetailsExceedWhole),
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(CountVisitor)
-    }
-}
-
-/// Above this a float skips integers, so its count is not sure (2^53).
-const EXACT_FLOAT_MAX: f64 = 9_007_199_254_740_992.0;
-
-struct CountVisitor;
-
-impl<'de> Visitor<'de> for CountVisitor {
-    type Value = Count;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_u64<E>(self, count: u64) -> Result<Count, E> {
-        Ok(Count::Known(count))
-    }
-
-    fn visit_i64<E>(self, count: i64) -> Result<Count, E> {
-        Ok(u64::try_from(count).map_or(Count::Bad(UsageFault::Negative), Count::Known))
-    }
-
-    fn visit_f64<E>(self, count: f64) -> Result<Count, E> {
-        Ok(if count < 0.0 {
-            Count::Bad(UsageFault::Negative)
-        } else if count > EXACT_FLOAT_MAX {
-            Count::Bad(UsageFault::TooLarge)
-        } else if count.fract() != 0.0 {
-            Count::Bad(UsageFault::Fractional)
-        } else {
-            Count::Known(count as u64)
-        })
-    }
-
-    fn visit_unit<E>(self) -> Result<Count, E> {
-        Ok(Count::Missing)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
-        Ok(Count::Bad(UsageFault::NotANumber))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Count, E> {
-        Ok(Count::Bad(UsageFault::NotANumber))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Count, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Count::Bad(UsageFault::NotANumber))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Count::Bad(UsageFault::NotANumber))
     }
 }

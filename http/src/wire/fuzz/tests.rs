@@ -61,11 +61,29 @@ fn the_seeds_of_sse_hold() {
     replay("sse", check_sse);
 }
 
+#[test]
+fn the_seeds_of_message_stream_hold() {
+    replay("message_stream", check_message_stream);
+}
+
+#[test]
+fn the_seeds_of_chat_request_hold() {
+    replay("chat_request", check_chat_request);
+}
+
+#[test]
+fn the_seeds_of_gemini_array_hold() {
+    replay("gemini_array", check_gemini_array);
+}
+
 proptest! {
     #[test]
     fn random_bytes_hold(data in proptest::collection::vec(any::<u8>(), 0..64)) {
         check_envelope(&data);
         check_json_usage(&data);
         check_sse(&data);
+        check_message_stream(&data);
+        check_chat_request(&data);
+        check_gemini_array(&data);
     }
 }

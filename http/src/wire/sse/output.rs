@@ -52,6 +52,14 @@ impl Output {
         }
     }
 
+    /// Forwards bytes of its own behind the run so far, which is copied.
+    fn put(&mut self, chunk: &[u8], bytes: &[u8]) {
+        self.built
+            .extend_from_slice(&chunk[self.run_start..self.run_end]);
+        self.run_start = self.run_end;
+        self.built.extend_from_slice(bytes);
+    }
+
     /// Forwards what the verdict leaves of an event that lies in the chunk.
     pub(super) fn apply(&mut self, chunk: &[u8], start: usize, end: usize, verdict: Verdict) {
         match verdict {
@@ -61,6 +69,7 @@ impl Output {
                 self.keep(chunk, start, start + span.start);
                 self.keep(chunk, start + span.end, end);
             }
+            Verdict::Replace(bytes) => self.put(chunk, &bytes),
         }
     }
 
@@ -73,6 +82,7 @@ impl Output {
                 self.carried(&event[..span.start]);
                 self.carried(&event[span.end..]);
             }
+            Verdict::Replace(bytes) => self.carried(&bytes),
         }
     }
 
