@@ -1,4 +1,5 @@
-//! How long does a page of 100,000 counters take? `cargo run --release --example scrape_speed`
+//! How long does a page of 100,000 counters take? `cargo run --release --example scrape_speed`,
+//! and with `--features prometheus` through that crate's registry, too.
 #![expect(clippy::print_stdout, reason = "the figure is the purpose")]
 
 use coo_llm_core::record::{Attempt, Endpoint, Outcome, Record, Tokens, UsageSource};
@@ -74,7 +75,33 @@ fn main() {
             times[0],
         );
     }
+    #[cfg(feature = "prometheus")]
+    through_a_registry(&meter);
     let began = Instant::now();
     let sum = meter.read(|snapshot| snapshot.total().requests);
     println!("merge alone: {:?} ({sum} requests)", began.elapsed());
+}
+
+#[cfg(feature = "prometheus")]
+fn through_a_registry(meter: &Meter) {
+    use coo_llm_exporters::prometheus::MeterCollector;
+    use prometheus::{Encoder, Registry, TextEncoder};
+    let registry = Registry::new();
+    let collector = MeterCollector::new(meter.clone(), Namespace::default());
+    let registered = registry.register(Box::new(collector));
+    registered.expect("an empty registry takes it");
+    let mut times: Vec<_> = (0..ROUNDS)
+        .map(|_| {
+            let began = Instant::now();
+            let families = registry.gather();
+            let gathered = began.elapsed();
+            let mut page = Vec::new();
+            let encoded = TextEncoder::new().encode(&families, &mut page);
+            encoded.expect("a Vec takes every write");
+            (began.elapsed(), gathered, page.len())
+        })
+        .collect();
+    times.sort_unstable();
+    let (all, gathered, bytes) = times[ROUNDS / 2];
+    println!("registry: {bytes} bytes: median {all:?}, of which it gathered for {gathered:?}");
 }

@@ -6,11 +6,16 @@
 //! as below, then extras by name; in a family by label values. Two pages of the same
 //! snapshot are the same bytes.
 
+#[cfg(feature = "prometheus")]
+mod collector;
 mod extra;
+#[cfg(feature = "prometheus")]
+mod families_page;
 mod known;
 mod labels;
 mod namespace;
 mod native;
+pub mod negotiation;
 mod page;
 pub mod process;
 mod proto;
@@ -21,6 +26,8 @@ mod text_page;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "prometheus")]
+pub use collector::MeterCollector;
 pub use extra::{Extra, Kind, LabelSet, Value};
 pub use namespace::Namespace;
 
@@ -197,9 +204,13 @@ impl Renderer {
             started: self.started,
             native_histograms: self.native_histograms,
         };
-        let mut page = Page::new(out, terms);
+        self.write(Page::new(out, terms), snapshot, catalog, extras);
+    }
+
+    /// Writes all families to a page; the catalogue was caught up with.
+    fn write(&self, mut page: Page<'_>, snapshot: &Snapshot, catalog: &Catalog, extras: &[Extra]) {
         self.routes(&mut page, snapshot);
-        self.models(&mut page, snapshot, format);
+        self.models(&mut page, snapshot);
         self.providers(&mut page, snapshot, catalog);
         self.clients(&mut page, snapshot);
         self.events(&mut page, snapshot);
@@ -242,16 +253,17 @@ impl Renderer {
         }
     }
 
-    fn models(&self, page: &mut Page<'_>, snapshot: &Snapshot, format: Format) {
+    fn models(&self, page: &mut Page<'_>, snapshot: &Snapshot) {
         let known = &self.known;
         page.histograms(
             "latency_seconds",
             "From a request's arrival to the last byte of its answer.",
         );
         for ((model, _), set) in known.models.sorted() {
-            let exemplars = match format {
-                Format::Text => Vec::new(),
-                Format::OpenMetrics | Format::Protobuf => snapshot.exemplars(model),
+            let exemplars = if page.shows_exemplars() {
+                snapshot.exemplars(model)
+            } else {
+                Vec::new()
             };
             page.histogram_with(set, &self.latency, snapshot.latency(model), &exemplars);
         }

@@ -12,12 +12,12 @@
 
 mod admin_key;
 mod answer;
+mod encoding;
 mod gate;
 mod global;
 mod handover;
 mod listener;
 mod metrics_path;
-mod negotiation;
 mod readiness;
 mod scrape;
 mod thread;

@@ -29,6 +29,20 @@ pub enum Value {
     Float(f64),
 }
 
+impl Value {
+    /// As formats have it that know nothing but doubles: the nearest one, exact below 2^53
+    /// of the smallest unit (1, a nano-USD, a microsecond).
+    pub(super) fn as_f64(self) -> f64 {
+        match self {
+            Self::Count(n) => n as f64,
+            Self::Signed(n) => n as f64,
+            Self::Usd(amount) => amount.as_usd_f64(),
+            Self::Seconds(time) => time.as_secs_f64(),
+            Self::Float(x) => x,
+        }
+    }
+}
+
 /// Label names and values of one sample.
 pub type LabelSet = Vec<(&'static str, String)>;
 

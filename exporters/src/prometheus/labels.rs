@@ -154,6 +154,12 @@ impl More {
             encoded: encoded.into(),
         }
     }
+
+    /// `name="value"} `: the same as a set of its own.
+    #[cfg(feature = "prometheus")]
+    pub(super) fn alone(&self) -> &[u8] {
+        &self.text[1..]
+    }
 }
 
 /// `,name="value"} `: a last label after an open set.
@@ -168,7 +174,17 @@ pub(super) fn more(pairs: &[(&str, &str)]) -> Box<[u8]> {
 }
 
 /// Appends the `LabelPair`s, field 1 of a `Metric`, of a set `a="b",c="d"} `.
-fn push_pairs(out: &mut Vec<u8>, mut set: &[u8]) {
+fn push_pairs(out: &mut Vec<u8>, set: &[u8]) {
+    pairs(set, |name, value| {
+        message(out, 1, |out| {
+            bytes(out, 1, name);
+            bytes(out, 2, value);
+        });
+    });
+}
+
+/// The names and values of a set `a="b",c="d"} `, unescaped.
+pub(super) fn pairs(mut set: &[u8], mut each: impl FnMut(&[u8], &[u8])) {
     let mut value = Vec::new();
     while let Some(equals) = memchr::memchr(b'=', set) {
         let (name, quoted) = (&set[..equals], &set[equals + 2..]);
@@ -184,10 +200,7 @@ fn push_pairs(out: &mut Vec<u8>, mut set: &[u8]) {
                 plain => *plain,
             });
         }
-        message(out, 1, |out| {
-            bytes(out, 1, name);
-            bytes(out, 2, &value);
-        });
+        each(name, &value);
         match rest.as_slice().strip_prefix(b",") {
             Some(next) => set = next,
             None => return,

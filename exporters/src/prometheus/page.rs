@@ -1,6 +1,8 @@
-//! A page being written, in any of the formats.
+//! A page being written, in any of the formats, or as the `prometheus` crate's families.
 
 use super::extra::{Kind, Value};
+#[cfg(feature = "prometheus")]
+use super::families_page::FamiliesPage;
 use super::labels::{More, Set};
 use super::proto_page::ProtoPage;
 use super::text_page::TextPage;
@@ -22,6 +24,8 @@ pub(super) struct Terms<'a> {
 pub(super) enum Page<'a> {
     Text(TextPage<'a>),
     Proto(ProtoPage<'a>),
+    #[cfg(feature = "prometheus")]
+    Families(FamiliesPage<'a>),
 }
 
 impl<'a> Page<'a> {
@@ -35,6 +39,16 @@ impl<'a> Page<'a> {
         match format {
             Format::Protobuf => Self::Proto(ProtoPage::new(out, terms)),
             _ => Self::Text(TextPage::new(out, namespace, format, started)),
+        }
+    }
+
+    /// Whether exemplars are shown where a histogram has some.
+    pub(super) const fn shows_exemplars(&self) -> bool {
+        match self {
+            Self::Text(page) => page.shows_exemplars(),
+            Self::Proto(_) => true,
+            #[cfg(feature = "prometheus")]
+            Self::Families(_) => false,
         }
     }
 
@@ -58,6 +72,8 @@ impl<'a> Page<'a> {
         match self {
             Self::Text(page) => page.family(namespaced, name, help, of),
             Self::Proto(page) => page.family(namespaced, name, help, of),
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => page.family(namespaced, name, help, of),
         }
     }
 
@@ -66,6 +82,8 @@ impl<'a> Page<'a> {
         match self {
             Self::Text(page) => page.count(set, value),
             Self::Proto(page) => page.series(set.encoded(), &[], Value::Count(value)),
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => page.series(set.closed(), &[], Value::Count(value)),
         }
     }
 
@@ -76,6 +94,10 @@ impl<'a> Page<'a> {
             Self::Proto(page) => {
                 page.series(set.encoded(), &more.encoded, Value::Count(value));
             }
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => {
+                page.series(set.closed(), more.alone(), Value::Count(value));
+            }
         }
     }
 
@@ -84,6 +106,8 @@ impl<'a> Page<'a> {
         match self {
             Self::Text(page) => page.sample(set, value),
             Self::Proto(page) => page.series(set.encoded(), &[], value),
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => page.series(set.closed(), &[], value),
         }
     }
 
@@ -92,6 +116,8 @@ impl<'a> Page<'a> {
         match self {
             Self::Text(page) => page.plain(value),
             Self::Proto(page) => page.series(&[], &[], value),
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => page.series(&[], &[], value),
         }
     }
 
@@ -111,6 +137,8 @@ impl<'a> Page<'a> {
         match self {
             Self::Text(page) => page.histogram_with(set, edges, view, exemplars),
             Self::Proto(page) => page.histogram(set, edges, view, exemplars),
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => page.histogram(set, view),
         }
     }
 
@@ -119,6 +147,8 @@ impl<'a> Page<'a> {
         match self {
             Self::Text(page) => page.close(),
             Self::Proto(page) => page.close(),
+            #[cfg(feature = "prometheus")]
+            Self::Families(page) => page.close(),
         }
     }
 }

@@ -87,7 +87,7 @@ impl<'a> ProtoPage<'a> {
     /// A counter or gauge with these encoded labels.
     pub(super) fn series(&mut self, labels: &[u8], more: &[u8], value: Value) {
         self.has_series = true;
-        self.single[VALUE_AT..VALUE_AT + 8].copy_from_slice(&as_f64(value).to_le_bytes());
+        self.single[VALUE_AT..VALUE_AT + 8].copy_from_slice(&value.as_f64().to_le_bytes());
         let length = labels.len() + more.len() + self.single.len();
         tag(self.out, 4, 2);
         varint(self.out, length as u64);
@@ -180,15 +180,4 @@ fn timestamp(out: &mut Vec<u8>, field: u32, at: UnixMillis) {
         uint(out, 1, at.0 / 1000);
         uint(out, 2, at.0 % 1000 * 1_000_000);
     });
-}
-
-/// The format knows nothing but doubles.
-fn as_f64(value: Value) -> f64 {
-    match value {
-        Value::Count(n) => n as f64,
-        Value::Signed(n) => n as f64,
-        Value::Usd(amount) => amount.as_usd_f64(),
-        Value::Seconds(time) => time.as_secs_f64(),
-        Value::Float(x) => x,
-    }
 }

@@ -1,5 +1,7 @@
 //! Pages are compared to the byte, read back by a strict parser, and shown to promtool.
 
+#[cfg(feature = "prometheus")]
+mod collector;
 mod parser;
 mod protobuf;
 

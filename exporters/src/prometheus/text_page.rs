@@ -58,6 +58,11 @@ impl<'a> TextPage<'a> {
         }
     }
 
+    /// Text 0.0.4 has none.
+    pub(super) const fn shows_exemplars(&self) -> bool {
+        matches!(self.format, Format::OpenMetrics)
+    }
+
     /// Begins a family: its TYPE, UNIT and HELP.
     pub(super) fn family(&mut self, namespaced: bool, name: &str, help: &str, of: Type) {
         self.name.clear();
@@ -202,7 +207,7 @@ impl<'a> TextPage<'a> {
             self.out.extend_from_slice(edge);
             push_integer(self.out, below);
             let here = exemplars.next_if(|exemplar| exemplar.bound == bound);
-            if let Some(exemplar) = here.filter(|_| self.format == Format::OpenMetrics) {
+            if let Some(exemplar) = here.filter(|_| self.shows_exemplars()) {
                 self.exemplar(exemplar);
             }
             self.out.push(b'\n');

@@ -1,24 +1,17 @@
 //! The metrics endpoint.
 
-use super::{Metrics, Shared, answer, lock, negotiation};
+use super::{Metrics, Shared, answer, encoding, lock};
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use coo_llm_core::catalog::Family;
 use coo_llm_core::{Micros, UnixMillis};
-use coo_llm_exporters::prometheus::{Extra, Format, Renderer, process};
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use coo_llm_exporters::prometheus::{Extra, Format, Renderer, negotiation, process};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use http::{HeaderMap, HeaderValue};
-use std::io::Write;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
-
-/// Pages up to here (0.2 ms of gzip) are zipped on the control thread; larger ones would
-/// hold up its other work, so a thread of their own zips them.
-const ZIPPED_INLINE_MAX: usize = 64 * 1024;
 
 /// What is kept from scrape to scrape.
 pub(super) struct Scraper {
@@ -80,43 +73,25 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMa
     if metrics.needs_admin_key && !shared.admits(&headers) {
         return answer::unauthorized(false);
     }
-    let (format, content_type) = negotiation::format(&headers);
+    let (format, content_type) = negotiation::format(texts(&headers, ACCEPT));
+    let wanted = negotiation::encoding(texts(&headers, ACCEPT_ENCODING), &encoding::OFFERED);
     let page = lock(scraper).page(&shared, format);
-    let zipped = if negotiation::takes_gzip(&headers) {
-        zip(page.clone()).await
-    } else {
-        None
-    };
-    let encoded = zipped.is_some();
-    let mut response = Response::new(Body::from(zipped.unwrap_or(page)));
+    let (body, encoding) = encoding::encode(page, wanted).await;
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.append(VARY, HeaderValue::from(ACCEPT));
     headers.append(VARY, HeaderValue::from(ACCEPT_ENCODING));
-    if encoded {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(encoding) = encoding.content_encoding() {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }
     response
 }
 
-/// The page as gzip; `None` where that could not be, so that the page goes as it is.
-async fn zip(page: Bytes) -> Option<Bytes> {
-    if page.len() <= ZIPPED_INLINE_MAX {
-        return Some(gzip(&page));
-    }
-    // Fails where the runtime ends.
-    tokio::task::spawn_blocking(move || gzip(&page)).await.ok()
-}
-
-/// The lowest level: 9.6 MB of counters shrink to 1.0 MB in 25 ms; level 6 takes four times
-/// as long for 0.8 MB.
-fn gzip(page: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder
-        .write_all(page)
-        .and_then(|()| encoder.finish())
-        .expect("a Vec takes every write")
-        .into()
+/// The values of all headers of a name; one that is no text says nothing.
+fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter();
+    values.filter_map(|value| value.to_str().ok())
 }
 
 impl Shared {

@@ -72,6 +72,20 @@ async fn ask(router: &Router, method: &str, uri: &str, headers: &[(HeaderName, &
     }
 }
 
+/// An encoded page as text, read by decoders of others.
+fn decoded(answer: &Answer, encoding: &str) -> String {
+    assert_eq!(answer.headers[CONTENT_ENCODING], encoding);
+    let mut page = String::new();
+    let read = if encoding == "zstd" {
+        let decoder = ruzstd::decoding::StreamingDecoder::new(&*answer.body);
+        decoder.expect("zstd").read_to_string(&mut page)
+    } else {
+        flate2::read::GzDecoder::new(&*answer.body).read_to_string(&mut page)
+    };
+    assert_eq!(read.expect("a whole page"), page.len());
+    page
+}
+
 /// The count of an event series, which must exist.
 fn counted(meter: &Meter, family: Family, values: &[&str]) -> u64 {
     let found = meter.catalog().events().find(|(_, of, have)| {
@@ -136,24 +150,29 @@ async fn a_scrape_is_negotiated() {
     let duration = "\ncoo_llm_scrape_duration_seconds 0.";
     assert!(!text.text().contains(duration));
     let accept = (ACCEPT, "application/openmetrics-text;version=1.0.0");
-    let zip = (ACCEPT_ENCODING, "gzip");
-    let zipped = ask(&router, "GET", "/metrics", &[accept.clone(), zip.clone()]).await;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    assert_eq!(zipped.headers[CONTENT_TYPE], kind);
-    assert_eq!(zipped.headers[CONTENT_ENCODING], "gzip");
-    let mut page = String::new();
-    let read = flate2::read::GzDecoder::new(&*zipped.body).read_to_string(&mut page);
-    assert_eq!(read.expect("gzip"), page.len());
-    assert!(page.ends_with("# EOF\n") && page.contains(duration));
-    // A page that is zipped on a thread of its own.
+    for (asked, encoding) in [("gzip", "gzip"), ("gzip;q=0.9, zstd", "zstd")] {
+        let headers = [accept.clone(), (ACCEPT_ENCODING, asked)];
+        let encoded = ask(&router, "GET", "/metrics", &headers).await;
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        assert_eq!(encoded.headers[CONTENT_TYPE], kind);
+        let page = decoded(&encoded, encoding);
+        assert!(page.ends_with("# EOF\n") && page.contains(duration));
+    }
+    // Pages that are encoded on a thread of their own.
     for n in 0..1000 {
         meter.catalog().client(&format!("client-{n}"));
     }
-    let zipped = ask(&router, "GET", "/metrics", &[accept, zip]).await;
-    let mut page = String::new();
-    let read = flate2::read::GzDecoder::new(&*zipped.body).read_to_string(&mut page);
-    assert!(read.expect("gzip") > 64 * 1024 && page.ends_with("# EOF\n"));
-    assert!(page.contains("{client_id=\"client-999\"}"));
+    for encoding in ["gzip", "zstd"] {
+        let headers = [accept.clone(), (ACCEPT_ENCODING, encoding)];
+        let encoded = ask(&router, "GET", "/metrics", &headers).await;
+        let page = decoded(&encoded, encoding);
+        assert!(page.len() > 64 * 1024 && page.ends_with("# EOF\n"));
+        assert!(page.contains("{client_id=\"client-999\"}"));
+    }
+    let refused = (ACCEPT_ENCODING, "zstd;q=0, gzip;q=0");
+    let plain = ask(&router, "GET", "/metrics", &[accept, refused]).await;
+    assert!(!plain.headers.contains_key(CONTENT_ENCODING));
+    assert!(plain.text().ends_with("# EOF\n"));
     let head = ask(&router, "HEAD", "/metrics", &[]).await;
     assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
 }

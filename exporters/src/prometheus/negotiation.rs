@@ -1,10 +1,20 @@
 //! Content negotiation: which format and which encoding a scraper wants (RFC 9110, 12).
 //!
 //! What Prometheus sends and expects: <https://prometheus.io/docs/instrumenting/content_negotiation/>.
+//!
+//! The functions take the values of the headers as text, so that any HTTP library will do:
+//!
+//! ```
+//! use coo_llm_exporters::prometheus::Format;
+//! use coo_llm_exporters::prometheus::negotiation::{Encoding, encoding, format};
+//!
+//! let (format, content_type) = format(["text/html;q=0.9", "application/openmetrics-text;q=0.5"]);
+//! assert_eq!(format, Format::OpenMetrics);
+//! assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+//! assert_eq!(encoding(["gzip;q=0.2, br"], &[Encoding::Zstd, Encoding::Gzip]), Encoding::Gzip);
+//! ```
 
-use coo_llm_exporters::prometheus::Format;
-use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_ENCODING, HeaderName};
+use super::Format;
 
 /// One element of a list header: its value, its parameters, its weight in thousandths.
 #[derive(Debug)]
@@ -15,13 +25,9 @@ struct Wish<'a> {
 }
 
 /// The elements of all headers of a name. An element that is not understood is no wish.
-fn wishes(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = Wish<'_>> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(wish)
+fn wishes<'a>(values: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = Wish<'a>> {
+    let elements = values.into_iter().flat_map(|value| value.split(','));
+    elements.filter_map(wish)
 }
 
 fn wish(element: &str) -> Option<Wish<'_>> {
@@ -95,11 +101,14 @@ impl<'a> Wish<'a> {
 
 /// The format to answer in, with its content type: that of the highest weight, the first
 /// of equals. Text 0.0.4 where nothing we have is asked for, as Prometheus demands it.
-pub(super) fn format(headers: &HeaderMap) -> (Format, &'static str) {
+///
+/// `accept` is the value of each `Accept` header; none is the same as an empty one.
+#[must_use]
+pub fn format<'a>(accept: impl IntoIterator<Item = &'a str>) -> (Format, &'static str) {
     // For each format the narrowest wish holds, so that `text/plain;q=0, */*` is no text.
     let mut held: [Option<(u8, u16, usize)>; 3] = [None; 3];
     let mut escaping = None;
-    for (at, wish) in wishes(headers, ACCEPT).enumerate() {
+    for (at, wish) in wishes(accept).enumerate() {
         let Some((format, narrow)) = wish.format() else {
             continue;
         };
@@ -136,29 +145,74 @@ pub(super) fn format(headers: &HeaderMap) -> (Format, &'static str) {
     (best, content_type)
 }
 
-/// Whether the answer may be gzip.
-pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
-    let mut any = false;
-    for wish in wishes(headers, ACCEPT_ENCODING) {
-        match wish.value.to_ascii_lowercase().as_str() {
-            "gzip" | "x-gzip" => return wish.weight > 0,
-            "*" => any = wish.weight > 0,
-            _ => {}
+/// A content coding of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// The page as it is.
+    Identity,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+}
+
+impl Encoding {
+    /// The value of the `Content-Encoding` header; [`Encoding::Identity`] has none.
+    #[must_use]
+    pub const fn content_encoding(self) -> Option<&'static str> {
+        match self {
+            Self::Identity => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
         }
     }
-    any
+
+    fn is(self, name: &str) -> bool {
+        let names: &[_] = match self {
+            Self::Identity => &["identity"],
+            Self::Gzip => &["gzip", "x-gzip"],
+            Self::Zstd => &["zstd"],
+        };
+        names.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The encoding to answer in: that of the highest weight; of equals one that is named
+/// before one that `*` stands for, then the first of `offered`.
+///
+/// `accept_encoding` is the value of each `Accept-Encoding` header, `offered` what the caller
+/// can make beside [`Encoding::Identity`], the best first. The page goes as it is where none
+/// of them may be, even if the client refuses that too: RFC 9110, 12.5.3, leaves it open.
+#[must_use]
+pub fn encoding<'a>(
+    accept_encoding: impl IntoIterator<Item = &'a str>,
+    offered: &[Encoding],
+) -> Encoding {
+    let wishes: Vec<_> = wishes(accept_encoding).collect();
+    let weight = |is: &dyn Fn(&str) -> bool| {
+        let first = wishes.iter().find(|wish| is(wish.value));
+        first.map(|wish| wish.weight)
+    };
+    let any = weight(&|name| name == "*");
+    // A page as it is goes last among equals. Unless it is named it may always be.
+    let identity = weight(&|name| Encoding::Identity.is(name)).or(any);
+    let mut best = (identity.unwrap_or(0), 0, Encoding::Identity);
+    for encoding in offered {
+        let named = weight(&|name| encoding.is(name)).map(|weight| (weight, 2));
+        let Some((weight, rank)) = named.or(any.map(|weight| (weight, 1))) else {
+            continue;
+        };
+        if weight > 0 && (weight, rank) > (best.0, best.1) {
+            best = (weight, rank, *encoding);
+        }
+    }
+    best.2
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use Format::{OpenMetrics, Protobuf, Text};
-
-    fn headers(name: HeaderName, value: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, value.parse().expect("a header value"));
-        headers
-    }
 
     #[test]
     fn formats_are_negotiated() {
@@ -251,9 +305,9 @@ mod tests {
             ),
         ];
         for (accept, want) in table {
-            assert_eq!(format(&headers(ACCEPT, accept)).0, want, "{accept}");
+            assert_eq!(format([accept]).0, want, "{accept}");
         }
-        assert_eq!(format(&HeaderMap::new()).0, Text);
+        assert_eq!(format([]).0, Text);
     }
 
     #[test]
@@ -268,33 +322,56 @@ mod tests {
         ];
         for (asked, told) in table {
             let accept = format!("application/openmetrics-text;version=1.0.0{asked};q=0.5");
-            let (_, content_type) = format(&headers(ACCEPT, &accept));
+            let (_, content_type) = format([&*accept]);
             assert_eq!(content_type, format!("{open}{told}"));
         }
         let text = "text/plain;version=0.0.4,application/openmetrics-text;escaping=dots;q=0.1";
-        let (_, content_type) = format(&headers(ACCEPT, text));
+        let (_, content_type) = format([text]);
         assert_eq!(content_type, Text.content_type());
     }
 
     #[test]
-    fn gzip_is_given_where_it_is_asked_for() {
+    fn encodings_are_negotiated_by_weight() {
+        use Encoding::{Gzip, Identity, Zstd};
         let table = [
-            ("gzip", true),
-            ("GZIP;q=0.5, deflate", true),
-            ("gzip;q=0", false),
-            ("gzip;q=0.000, *", false),
-            ("*", true),
-            ("*;q=0", false),
-            ("identity, br", false),
-            ("", false),
+            // Prometheus, a browser, Python's requests with zstandard, and the grammar's corners.
+            ("gzip", Gzip),
+            ("gzip, deflate, br, zstd", Zstd),
+            ("gzip, deflate, zstd", Zstd),
+            ("zstd", Zstd),
+            ("ZSTD;q=0.5, deflate", Zstd),
+            ("GZIP;q=0.5, deflate", Gzip),
+            ("zstd;q=0.5, gzip", Gzip),
+            ("zstd;q=0.5, gzip;q=0.501", Gzip),
+            ("zstd;q=0.7, x-gzip;q=0.5", Zstd),
+            ("zstd;q=0, gzip", Gzip),
+            ("zstd;q=0.000", Identity),
+            ("zstd;q=0, gzip;q=0.000, *", Identity),
+            ("gzip;q=0, *", Zstd),
+            ("gzip, *", Gzip),
+            ("gzip;q=0.5, *", Zstd),
+            ("gzip;q=0.5, *;q=0.4", Gzip),
+            ("*", Zstd),
+            ("*;q=0", Identity),
+            ("*;q=0, gzip;q=0.001", Gzip),
+            ("identity, br", Identity),
+            ("identity, gzip;q=0.5", Identity),
+            ("identity;q=0.5, gzip;q=0.5", Gzip),
+            ("identity;q=0.4, gzip;q=0.5", Gzip),
+            ("identity;q=0", Identity),
+            ("identity;q=0, *", Zstd),
+            ("gzip;q=2", Identity),
+            ("gzip;q=0, gzip", Identity),
+            ("", Identity),
         ];
         for (accept, want) in table {
-            assert_eq!(
-                takes_gzip(&headers(ACCEPT_ENCODING, accept)),
-                want,
-                "{accept}"
-            );
+            assert_eq!(encoding([accept], &[Zstd, Gzip]), want, "{accept}");
         }
-        assert!(!takes_gzip(&HeaderMap::new()));
+        assert_eq!(encoding([], &[Zstd, Gzip]), Identity);
+        assert_eq!(encoding(["zstd;q=0.1", "gzip"], &[Zstd, Gzip]), Gzip);
+        assert_eq!(encoding(["zstd, gzip;q=0.1"], &[Gzip]), Gzip);
+        assert_eq!(encoding(["zstd, gzip"], &[Gzip, Zstd]), Gzip);
+        assert_eq!(encoding(["zstd, gzip"], &[]), Identity);
+        assert_eq!(encoding(["gzip;q=0.3, *;q=0.5"], &[Gzip]), Identity);
     }
 }
