@@ -62,6 +62,7 @@ impl Running {
         let plan = Arc::new(plan);
         let readiness = Readiness::new(State::NotConfigured);
         let extras = Arc::new(Extras::new(log.clone()));
+        extras.watch_providers(Arc::clone(&plan));
         let control = control(config, &meter, &readiness, &extras)?;
         let options = ControlOptions {
             admin_listen: config.server.admin_listen,

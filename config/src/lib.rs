@@ -45,7 +45,7 @@ pub use client::{AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, L
 pub use config::{Alias, Config};
 pub use logging::{LogFile, LogLevel, Logging, Prometheus};
 pub use metrics::Metrics;
-pub use policy::{Algorithm, Fallback, Policy, Retry};
+pub use policy::{Algorithm, CircuitBreaker, Fallback, KeyCooldown, Policy, Retry};
 pub use problem::{Place, Problem, Problems};
 pub use provider::{Model, Provider, ProviderType, Simulator, Timeouts};
 pub use secret::{KeyDigest, MASK, Secret};

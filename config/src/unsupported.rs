@@ -2,7 +2,6 @@
 //! held back where it would be the default. Building a feature deletes its lines here.
 
 use crate::config::Config;
-use crate::policy::Algorithm;
 use crate::provider::ProviderType;
 use crate::reader::Reader;
 use crate::server::Runtime;
@@ -16,7 +15,7 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
             reader.complain(path, format!("{what} not built in this version yet; {fix}"));
         }
     };
-    let Config { server, providers, clients, policy, .. } = config;
+    let Config { server, providers, clients, .. } = config;
 
     refuse(server.runtime == Runtime::Glommio, "server.runtime", "the glommio runtime is", "write auto, monoio or tokio");
     refuse(given("server.tls"), "server.tls", "TLS of the listeners is", "remove `server.tls`");
@@ -27,11 +26,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");
     refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
     refuse(given("prices"), "prices", "a price file is", "remove `prices` and write `pricing` at the provider");
-    refuse(policy.algorithm != Algorithm::RoundRobin, "policy.algorithm", "this algorithm is", "write round_robin");
-    refuse(policy.retry.max_attempts > 1 && given("policy.retry.max_attempts"), "policy.retry.max_attempts", "retrying is", "write 1");
-    refuse(given("policy.retry.timeout"), "policy.retry.timeout", "retrying is", "remove it");
-    refuse(given("policy.retry.interval"), "policy.retry.interval", "retrying is", "remove it");
-    refuse(policy.fallback.enabled && !policy.fallback.providers.is_empty(), "policy.fallback.providers", "fallback is", "remove `policy.fallback`");
 
     for (index, provider) in providers.iter().enumerate() {
         let at = |key: &str| format!("llm_providers[{index}].{key}");
@@ -51,5 +45,4 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
 pub(crate) fn hold_back_defaults(config: &mut Config, given: &dyn Fn(&str) -> bool) {
     if !given("storage.history") { config.storage.history = None; }
     if !given("server.webui.enabled") { config.server.webui.enabled = false; }
-    if !given("policy.retry.max_attempts") { config.policy.retry.max_attempts = 1; }
 }

@@ -68,7 +68,8 @@ fn the_example_names_every_key() {
         connect first_byte idle total simulator latency_median latency_sigma error_rate \
         completion_tokens chunk_interval seed prices model_aliases key_sha256 \
         description allowed_providers budget usd per action policy algorithm retry max_attempts \
-        timeout interval fallback providers";
+        timeout interval fallback providers key_cooldown rate_limit rate_limit_max auth \
+        circuit_breaker failures error_rate min_requests window open";
     for key in keys.split_whitespace() {
         let needle = format!("{key}:");
         let found = EXAMPLE.match_indices(&needle).any(|(at, _)| {
@@ -108,9 +109,6 @@ fn the_whole_schema_is_known() {
             "llm_providers[0].limits",
             "api_keys[0].limits",
             "api_keys[0].budget",
-            "policy.retry.max_attempts",
-            "policy.retry.timeout",
-            "policy.retry.interval",
         ]
     );
 }

@@ -99,9 +99,10 @@ const CASES: &[(&str, &[&str])] = &[
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`"]),
     ("storage:\n  runtime: [{ type: reddis, addr: \"localhost:6379\" }]\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`", "config:5:21: storage.runtime[0].type: `reddis` is not one of redis, influxdb, postgres; did you mean `redis`?"]),
     ("prices: x.json\n", &["config:4:9: prices: a price file is not built in this version yet; remove `prices` and write `pricing` at the provider"]),
-    ("policy: { algorithm: hybrid }\n", &["config:4:22: policy.algorithm: this algorithm is not built in this version yet; write round_robin"]),
-    ("policy: { retry: { max_attempts: 3 } }\n", &["config:4:34: policy.retry.max_attempts: retrying is not built in this version yet; write 1"]),
-    ("policy: { fallback: { enabled: true, providers: [sim] } }\n", &["config:4:49: policy.fallback.providers: fallback is not built in this version yet; remove `policy.fallback`"]),
+    ("policy: { algorithm: hybrid, retry: { max_attempts: 10, timeout: 5s, interval: 100ms } }\n", &[]),
+    ("policy: { fallback: { enabled: true, providers: [sim] } }\n", &[]),
+    ("policy: { key_cooldown: { enabled: false, rate_limit: 2s, rate_limit_max: 8s, auth: 1h } }\n", &[]),
+    ("policy: { circuit_breaker: { failures: 3, error_rate: 0.2, min_requests: 5, window: 1s, open: 1s } }\n", &[]),
     ("policy: { fallback: { enabled: false, providers: [simm] } }\n", &["config:4:51: policy.fallback.providers[0]: no provider has this id; did you mean `sim`?"]),
     ("api_keys:\n  - { id: a, key: x, limits: { req_per_min: 1 }, budget: { usd: 1 } }\n", &[
         "config:5:30: api_keys[0].limits: limits are not built in this version yet; remove them",

@@ -5,12 +5,13 @@
 //!    paths: is it ours?             no -> control::Handover
 //!    clients: who asks?             no -> 401
 //!    plan: which provider, key?     no -> 404, 403
+//!    routing: another key or provider where one fails
 //!    upstream: the pool, or the simulator
 //!    relay: bytes pass, usage is read as they do
 //!    settlement: one Record, one log line, whatever happened
 //! ```
 //! Everything here belongs to one worker and is shared with no other thread, but
-//! for the [`Plan`], which does not change. There is no lock on this path.
+//! for the [`Plan`], in which only the news of keys and providers changes, a word at a time. There is no lock on this path.
 
 mod desk;
 mod error;
@@ -21,12 +22,13 @@ mod plan;
 mod relay;
 mod reply;
 mod request_line;
+mod routing;
 mod server;
 mod settlement;
 mod simulated;
 mod upstream;
 
-pub use plan::{Plan, PlanError};
+pub use plan::{KeyHealth, Plan, PlanError, ProviderHealth};
 pub use request_line::{RequestLine, RequestLog};
 pub use server::{Gateway, GatewayCounters};
 pub use upstream::AddressBook;

@@ -2,7 +2,7 @@
 
 use crate::logging::LogHandle;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
-use coo_llm_http::gateway::GatewayCounters;
+use coo_llm_http::gateway::{GatewayCounters, Plan};
 use coo_llm_runtime::{Counters, Selection};
 use std::sync::{Arc, OnceLock};
 
@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Extras {
     log: LogHandle,
     connections: OnceLock<Arc<GatewayCounters>>,
+    plan: OnceLock<Arc<Plan>>,
     tasks: OnceLock<Counters>,
     runtime: OnceLock<[String; 2]>,
 }
@@ -19,6 +20,7 @@ impl Extras {
         Self {
             log,
             connections: OnceLock::new(),
+            plan: OnceLock::new(),
             tasks: OnceLock::new(),
             runtime: OnceLock::new(),
         }
@@ -27,6 +29,10 @@ impl Extras {
     pub(super) fn watch_connections(&self, counters: Arc<GatewayCounters>) {
         // Set once, by the one start of a process.
         let _set = self.connections.set(counters);
+    }
+
+    pub(super) fn watch_providers(&self, plan: Arc<Plan>) {
+        let _set = self.plan.set(plan);
     }
 
     pub(super) fn watch_tasks(&self, counters: Counters) {
@@ -74,6 +80,9 @@ impl Extras {
                 connections.accept_errors(),
             ));
         }
+        if let Some(plan) = self.plan.get() {
+            families.extend(providers(plan));
+        }
         if let Some(tasks) = self.tasks.get() {
             families.push(gauge("tasks", "Tasks on the workers now.", tasks.tasks()));
             families.push(counter(
@@ -89,4 +98,33 @@ impl Extras {
         }
         families
     }
+}
+
+/// How providers and their keys are.
+fn providers(plan: &Plan) -> [Extra; 3] {
+    let gauge = |name, help| Extra::new(Kind::Gauge, name, help);
+    let mut up = gauge(
+        "provider_up",
+        "Whether a provider gets requests: no worker leaves it alone, and a key of it is up.",
+    );
+    let mut key_up = gauge(
+        "provider_key_up",
+        "Whether a provider's key is used: 0 while it is set aside because the provider refused it.",
+    );
+    let mut remaining = gauge(
+        "upstream_ratelimit_remaining",
+        "What a provider said last is left of a key's limit.",
+    );
+    for health in plan.health() {
+        let provider = ("provider", &*health.provider);
+        up = up.with(&[provider], Value::Count(u64::from(health.is_up)));
+        for key in health.keys {
+            let id = ("key", key.key.as_str());
+            key_up = key_up.with(&[provider, id], Value::Count(u64::from(key.is_up)));
+            for (kind, left) in key.remaining {
+                remaining = remaining.with(&[id, ("kind", kind)], Value::Count(left));
+            }
+        }
+    }
+    [up, key_up, remaining]
 }

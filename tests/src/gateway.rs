@@ -4,7 +4,7 @@ mod binary;
 mod config;
 
 pub use binary::{binary, workspace};
-pub use config::{ADMIN_KEY, ClientKey, Config, Pricing, Provider};
+pub use config::{ADMIN_KEY, ClientKey, Config, ONE_ATTEMPT, Pricing, Provider};
 
 use crate::client::{Client, Reply};
 use crate::exposition::Exposition;

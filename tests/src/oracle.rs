@@ -71,6 +71,15 @@ pub struct Event {
     pub provider_limited: bool,
 }
 
+/// One try at a provider, as the upstream's ledger or the test's script has it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Where it went.
+    pub target: Target,
+    /// How it ended.
+    pub outcome: &'static str,
+}
+
 /// A series: its sample name and labels.
 pub type Series = (String, Labels);
 
@@ -82,7 +91,7 @@ pub struct Oracle {
 }
 
 /// The families that [`Oracle`] knows whole; money last, in nano-USD.
-const COUNTS: [&str; 11] = [
+const COUNTS: [&str; 14] = [
     "coo_llm_requests_total",
     "coo_llm_tokens_total",
     "coo_llm_errors_total",
@@ -94,6 +103,9 @@ const COUNTS: [&str; 11] = [
     "coo_llm_latency_seconds_count",
     "coo_llm_unpriced_requests_total",
     "coo_llm_usage_source_total",
+    "coo_llm_upstream_attempts_total",
+    "coo_llm_retries_total",
+    "coo_llm_fallbacks_total",
 ];
 const MONEY: [&str; 2] = ["coo_llm_cost_total", "coo_llm_client_cost_total"];
 
@@ -105,8 +117,35 @@ impl Oracle {
             .or_default() += amount;
     }
 
-    /// Counts one request.
+    /// Counts one request that took one attempt, or none where it has no target.
     pub fn record(&mut self, event: &Event) {
+        assert_eq!(
+            event.provider_limited,
+            event.target.is_some() && event.error == Some("rate_limit")
+        );
+        let attempt = event.target.clone().map(|target| Attempt {
+            target,
+            outcome: event.error.unwrap_or("success"),
+        });
+        self.record_attempts(event, attempt.as_slice());
+    }
+
+    /// Counts one request that took these attempts.
+    pub fn record_attempts(&mut self, event: &Event, attempts: &[Attempt]) {
+        for Attempt { target, outcome } in attempts {
+            let key = ("key", target.key.as_str());
+            let labels = [
+                ("provider", target.provider.as_str()),
+                ("model", target.model.as_str()),
+                key,
+                ("outcome", outcome),
+            ];
+            self.add("coo_llm_upstream_attempts_total", &labels, 1);
+            if *outcome == "rate_limit" {
+                let labels = [key, ("limit", "requests"), ("origin", "provider")];
+                self.add("coo_llm_rate_limits_total", &labels, 1);
+            }
+        }
         self.requests += 1;
         let none = Target {
             provider: "none".to_owned(),
@@ -129,10 +168,6 @@ impl Oracle {
         }
         if event.target.is_some() {
             self.add("coo_llm_latency_seconds_count", &[provider, model], 1);
-        }
-        if event.provider_limited {
-            let labels = [key, ("limit", "requests"), ("origin", "provider")];
-            self.add("coo_llm_rate_limits_total", &labels, 1);
         }
         let client = ("client_id", event.client.as_deref().unwrap_or("none"));
         self.add("coo_llm_client_requests_total", &[client], 1);
@@ -157,6 +192,21 @@ impl Oracle {
         } else {
             self.add("coo_llm_unpriced_requests_total", &[provider, model], 1);
         }
+    }
+
+    /// Counts retries at a provider.
+    pub fn retried(&mut self, provider: &str, reason: &str, times: u64) {
+        let labels = [("provider", provider), ("reason", reason)];
+        self.add("coo_llm_retries_total", &labels, times);
+    }
+
+    /// Counts fallbacks.
+    pub fn fell_back(&mut self, from: &str, to: &str, times: u64) {
+        self.add(
+            "coo_llm_fallbacks_total",
+            &[("from", from), ("to", to)],
+            times,
+        );
     }
 
     /// Requests counted.

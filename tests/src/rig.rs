@@ -1,7 +1,7 @@
 //! The usual arrangement: one client, the gateway, one upstream.
 
 use crate::client::{Client, Reply};
-use crate::gateway::{ClientKey, Config, Gateway, Pricing, Provider};
+use crate::gateway::{ClientKey, Config, Gateway, ONE_ATTEMPT, Pricing, Provider};
 use crate::oracle::{Event, Target, key_id};
 use crate::upstream::{Script, TokenCounts, Upstream};
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ impl Rig {
     }
 }
 
-/// The configuration of [`Rig`], for an upstream at `base_url`.
+/// The configuration of [`Rig`], for an upstream at `base_url`: each request is one attempt.
 #[must_use]
 pub fn config(base_url: &str) -> Config {
     Config {
@@ -89,6 +89,7 @@ pub fn config(base_url: &str) -> Config {
         )],
         clients: vec![ClientKey::new(CLIENT, CLIENT_KEY)],
         workers: Some(1),
+        policy: Some(ONE_ATTEMPT.to_owned()),
         ..Config::default()
     }
 }

@@ -104,6 +104,8 @@ impl Builder {
             keep_each: !self.totals_only,
             keys: self.keys,
             models: self.models,
+            next: Mutex::default(),
+            of_keys: Mutex::default(),
             plain: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel();
@@ -172,6 +174,27 @@ impl Upstream {
     pub fn wait(&self, what: &str, done: impl FnMut(&Ledger) -> bool) {
         let came = self.house.shared.wait(PATIENCE, done);
         assert!(came, "gave up waiting for the upstream: {what}");
+    }
+
+    /// Answers the next requests by these scripts, one each, whatever theirs say.
+    ///
+    /// # Panics
+    /// If a thread panicked that did the same.
+    pub fn next_by(&self, scripts: impl IntoIterator<Item = Script>) {
+        let mut next = self.house.next.lock().expect("no holder panics");
+        next.extend(scripts);
+    }
+
+    /// Answers requests with this key by a script, whatever theirs say; `None` ends that.
+    ///
+    /// # Panics
+    /// If a thread panicked that did the same.
+    pub fn key_by(&self, key: &str, script: Option<Script>) {
+        let mut of_keys = self.house.of_keys.lock().expect("no holder panics");
+        match script {
+            Some(script) => of_keys.insert(key.to_owned(), script),
+            None => of_keys.remove(key),
+        };
     }
 
     /// Opens a gate that scripts wait at.

@@ -7,7 +7,7 @@
 //! Needs the built gateway.
 
 use coo_llm_tests::client::{Client, Reply};
-use coo_llm_tests::gateway::{ClientKey, Config, Gateway, Pricing, Provider};
+use coo_llm_tests::gateway::{ClientKey, Config, Gateway, ONE_ATTEMPT, Pricing, Provider};
 use coo_llm_tests::oracle::{Event, Oracle, Target, key_id};
 use coo_llm_tests::upstream::{Kind, Script, Served, TokenCounts, Upstream, Usage, UsageMode};
 use serde_json::{Value, json};
@@ -323,6 +323,7 @@ fn start(alpha: &Upstream, beta: &Upstream) -> Gateway {
         ],
         clients,
         workers: Some(2),
+        policy: Some(ONE_ATTEMPT.to_owned()),
         top: vec!["model_aliases: { fast: \"alpha:a-small\" }".to_owned()],
         ..Config::default()
     })

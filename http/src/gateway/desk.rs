@@ -3,12 +3,18 @@
 mod answer;
 mod asked;
 mod delivery;
+mod knowing;
+mod stop;
 
-use super::plan::{Kind, ModelPlan, Plan};
+pub(crate) use stop::Stop;
+
+use super::plan::{Kind, ModelPlan, Plan, ProviderPlan};
 use super::request_line::{RequestLine, RequestLog};
+use super::routing::{Breaker, Keys};
 use super::simulated;
 use super::upstream::{AddressBook, Pool};
 use crate::control::Handover;
+use crate::wire::prng::Prng;
 use crate::wire::request_id::{ProcessTag, RequestId, RequestIds};
 use crate::wire::simulator::Simulator;
 use coo_llm_core::catalog::EventId;
@@ -16,6 +22,7 @@ use coo_llm_core::{Record, ShardWriter, UnixMillis};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -34,8 +41,12 @@ pub(crate) struct Desk {
     pools: Vec<Rc<Pool>>,
     /// A simulator a provider that is one.
     simulators: Vec<Option<RefCell<Simulator>>>,
-    /// The next key of each provider.
-    next_key: Vec<Cell<usize>>,
+    /// The keys of each provider.
+    keys: Vec<Keys>,
+    /// Whether each provider is left alone.
+    breakers: Vec<RefCell<Breaker>>,
+    /// For the jitter of pauses.
+    chance: RefCell<Prng>,
     /// Unlisted models that each provider has answered for.
     confirmed: Vec<RefCell<Confirmed>>,
     addresses: RefCell<Arc<AddressBook>>,
@@ -73,13 +84,16 @@ impl Desk {
             Kind::Http(_) => None,
         });
         // Workers start at different keys, so that few requests spread over all of them.
-        let next_key = plan.providers.iter().map(|_| Cell::new(worker)).collect();
+        let keys = |provider: &ProviderPlan| Keys::new(provider.keys.len(), worker);
+        let breaker = |_| RefCell::new(Breaker::new(plan.policy.circuit_breaker, plan.epoch));
         let ids = RequestIds::new(supplies.process, u16::try_from(worker).unwrap_or(u16::MAX));
         Self {
             writer: RefCell::new(plan.meter.writer()),
             pools: plan.providers.iter().map(|_| Rc::default()).collect(),
             simulators: simulators.collect(),
-            next_key,
+            keys: plan.providers.iter().map(keys).collect(),
+            breakers: plan.providers.iter().map(breaker).collect(),
+            chance: RefCell::new(Prng::new(RandomState::new().hash_one(worker))),
             confirmed: plan.providers.iter().map(|_| RefCell::default()).collect(),
             addresses: RefCell::default(),
             request_ids: RefCell::new(ids),
@@ -104,7 +118,19 @@ impl Desk {
         self.writer.borrow_mut().record(record);
     }
 
-    pub(crate) fn active(&self, provider: usize, change: i64) {
+    /// A provider gets a request with this key.
+    pub(crate) fn begins(&self, provider: usize, key: usize) {
+        self.keys[provider].begins(key);
+        self.active(provider, 1);
+    }
+
+    /// It has it no more.
+    pub(crate) fn ends(&self, provider: usize, key: usize) {
+        self.keys[provider].ends(key);
+        self.active(provider, -1);
+    }
+
+    fn active(&self, provider: usize, change: i64) {
         let series = self.plan.providers[provider].series;
         self.writer.borrow_mut().active(series, change);
     }
@@ -129,14 +155,6 @@ impl Desk {
 
     fn request_id(&self, client_header: Option<&[u8]>) -> RequestId {
         self.request_ids.borrow_mut().take(client_header)
-    }
-
-    /// The next key of a provider, in turn.
-    fn key(&self, provider: usize) -> usize {
-        let next = &self.next_key[provider];
-        let at = next.get() % self.plan.providers[provider].keys.len();
-        next.set(at + 1);
-        at
     }
 
     /// A model by its name at the provider.

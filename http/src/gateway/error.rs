@@ -50,6 +50,8 @@ pub(crate) enum UpstreamFault {
     Timeout,
     /// No HTTP, or less of it than was announced.
     Protocol,
+    /// A connection that had been idle was closed just as it was used.
+    Stale,
 }
 
 impl UpstreamFault {
@@ -57,7 +59,7 @@ impl UpstreamFault {
         Refusal::new(match self {
             Self::Connect => ErrorKind::UpstreamConnect,
             Self::Timeout => ErrorKind::UpstreamTimeout,
-            Self::Protocol => ErrorKind::UpstreamProtocol,
+            Self::Protocol | Self::Stale => ErrorKind::UpstreamProtocol,
         })
     }
 
@@ -65,7 +67,7 @@ impl UpstreamFault {
         match self {
             Self::Connect => ErrorType::Connect,
             Self::Timeout => ErrorType::Timeout,
-            Self::Protocol => ErrorType::UpstreamProtocol,
+            Self::Protocol | Self::Stale => ErrorType::UpstreamProtocol,
         }
     }
 }

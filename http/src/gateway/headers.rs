@@ -13,6 +13,8 @@ pub(crate) const X_UPSTREAM_REQUEST_ID: HeaderName =
 pub(crate) const X_COO_PROVIDER: HeaderName = HeaderName::from_static("x-coo-provider");
 pub(crate) const X_COO_MODEL: HeaderName = HeaderName::from_static("x-coo-model");
 pub(crate) const X_COO_COST_USD: HeaderName = HeaderName::from_static("x-coo-cost-usd");
+/// How many attempts an answer took, where it was more than one.
+pub(crate) const X_COO_ATTEMPTS: HeaderName = HeaderName::from_static("x-coo-attempts");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 

@@ -1,19 +1,21 @@
 //! The plan: the configuration as the data plane uses it, resolved and unchanging.
 
+mod health;
 mod provider;
 mod resolve;
 
+pub use health::{KeyHealth, ProviderHealth};
 pub(crate) use provider::{KeyPlan, Kind, ModelPlan, ProviderPlan, SimPlan, Target as HttpTarget};
 pub(crate) use resolve::Choice;
 
-use coo_llm_config::{AllowedProviders, Config};
+use coo_llm_config::{AllowedProviders, Config, Policy};
 use coo_llm_core::Meter;
 use coo_llm_core::catalog::{ClientId, EventId, Family, NONE, Route};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why a configuration that is valid as text cannot be used here.
 #[non_exhaustive]
@@ -98,6 +100,11 @@ pub struct Plan {
     by_key: HashMap<[u8; 32], usize>,
     pub(crate) aliases: HashMap<Box<str>, (usize, Box<str>)>,
     pub(crate) no_one: NoOne,
+    pub(crate) policy: Policy,
+    /// Where requests go whose provider cannot serve them, in this order.
+    pub(crate) fallback: Box<[usize]>,
+    /// When the plan's clock was 0.
+    pub(crate) epoch: Instant,
     pub(crate) body_bytes_max: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) idle_timeout: Duration,
@@ -119,11 +126,16 @@ impl Plan {
             key_accepted: auth("success"),
             key_refused: auth("invalid"),
         };
-        let providers = config
+        let mut providers = config
             .providers
             .iter()
             .map(|provider| ProviderPlan::new(provider, catalog))
             .collect::<Result<Vec<_>, _>>()?;
+        let fallback = fallback(config);
+        for provider in &mut providers {
+            let to = fallback.iter().map(|at| &*config.providers[*at].id);
+            provider.falls_back(to, catalog);
+        }
         let place = |id: &str| providers.iter().position(|provider| *provider.id == *id);
         let clients: Vec<_> = config
             .clients
@@ -165,12 +177,21 @@ impl Plan {
             by_key,
             aliases,
             no_one,
+            policy: config.policy.clone(),
+            fallback,
+            epoch: Instant::now(),
             body_bytes_max: usize::try_from(limits.max_body_bytes).unwrap_or(usize::MAX),
             header_timeout: limits.header_timeout,
             idle_timeout: limits.idle_timeout,
             drain_timeout: limits.drain_timeout,
             connections_max: limits.max_connections,
         })
+    }
+
+    /// The plan's clock, in milliseconds.
+    pub(crate) fn millis(&self, at: Instant) -> u64 {
+        let passed = at.saturating_duration_since(self.epoch).as_millis();
+        u64::try_from(passed).unwrap_or(u64::MAX)
     }
 
     /// The place of the client whose key has this SHA-256.
@@ -192,4 +213,16 @@ impl Plan {
             })
             .collect()
     }
+}
+
+/// The places of the providers to fall back to, each once.
+fn fallback(config: &Config) -> Box<[usize]> {
+    let fallback = &config.policy.fallback;
+    let mut places = Vec::new();
+    for id in fallback.providers.iter().filter(|_| fallback.enabled) {
+        let at = config.providers.iter().position(|known| known.id == *id);
+        // It exists: the configuration was checked.
+        places.extend(at.filter(|at| !places.contains(at)));
+    }
+    places.into()
 }

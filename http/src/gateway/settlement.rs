@@ -4,7 +4,7 @@
 //! settled once: by who finishes the request, or by its drop where the client went
 //! away. Nothing else records.
 
-use super::desk::Desk;
+use super::desk::{Desk, Stop};
 use super::error::{Refusal, UpstreamFault, outcome};
 use super::plan::ModelPlan;
 use super::request_line::RequestLine;
@@ -47,6 +47,8 @@ struct Trying {
     key: usize,
     model: Arc<ModelPlan>,
     started: Instant,
+    /// When the head of an answer came, or it was sure that none does.
+    headed: Option<Instant>,
     ended: Option<Instant>,
     outcome: Option<Outcome>,
     limited: Option<Limit>,
@@ -126,19 +128,20 @@ impl Settlement {
     }
 
     /// An attempt begins; the one before is over.
-    pub(crate) fn begin(&mut self, provider: usize, model: Arc<ModelPlan>, key: usize) {
-        let now = Instant::now();
+    pub(crate) fn begin(&mut self, stop: &Stop, now: Instant) {
+        let Stop { provider, key, .. } = *stop;
+        self.upstream_ended_at(now);
         if let Some(trying) = self.trying.take() {
-            self.desk.active(trying.provider, -1);
             self.past.push(trying.attempt(now, None));
             self.status = CLIENT_CLOSED_REQUEST;
         }
-        self.desk.active(provider, 1);
+        self.desk.begins(provider, key);
         self.trying = Some(Trying {
             provider,
             key,
-            model,
+            model: Arc::clone(&stop.model),
             started: now,
+            headed: None,
             ended: None,
             outcome: None,
             limited: None,
@@ -146,11 +149,21 @@ impl Settlement {
         });
     }
 
-    /// How long the attempt has taken so far.
+    /// The answer's head is there, or it is sure that none comes; the time it took.
+    pub(crate) fn head_came(&mut self, now: Instant) -> Duration {
+        if let Some(trying) = &mut self.trying {
+            trying.headed = Some(now);
+        }
+        self.tried_for()
+    }
+
+    /// How long the attempt took to the head of its answer.
     pub(crate) fn tried_for(&self) -> Duration {
-        self.trying
-            .as_ref()
-            .map_or(Duration::ZERO, |trying| trying.started.elapsed())
+        let times = self.trying.as_ref().map(|trying| {
+            let headed = trying.headed.unwrap_or(trying.started);
+            headed.saturating_duration_since(trying.started)
+        });
+        times.unwrap_or_default()
     }
 
     /// The provider answered with this status: for that name, if it was not sure before,
@@ -192,8 +205,15 @@ impl Settlement {
 
     /// The provider has nothing more to say.
     pub(crate) fn upstream_ended(&mut self) {
-        if let Some(trying) = &mut self.trying {
-            trying.ended.get_or_insert_with(Instant::now);
+        self.upstream_ended_at(Instant::now());
+    }
+
+    fn upstream_ended_at(&mut self, now: Instant) {
+        if let Some(trying) = &mut self.trying
+            && trying.ended.is_none()
+        {
+            trying.ended = Some(now);
+            self.desk.ends(trying.provider, trying.key);
         }
     }
 
@@ -300,6 +320,8 @@ impl Settlement {
         self.is_settled = true;
         self.error = error;
         let now = Instant::now();
+        self.upstream_ended_at(now);
+        self.learn_of_the_end(error, now);
         let used = self.used();
         let cost = self.cost_of(&used);
         let Used { tokens, source } = used;
@@ -357,10 +379,21 @@ impl Settlement {
             attempts,
         };
         self.desk.record(&record);
-        if let Some(trying) = &self.trying {
-            self.desk.active(trying.provider, -1);
-        }
         self.log(&record);
+    }
+
+    /// An answer whose beginning was fine has taught all there was, unless it broke off.
+    fn learn_of_the_end(&self, error: Option<ErrorType>, now: Instant) {
+        let broke_off = matches!(
+            error,
+            Some(ErrorType::Timeout | ErrorType::UpstreamProtocol | ErrorType::Upstream5xx)
+        );
+        if let Some(trying) = &self.trying
+            && trying.outcome.is_none()
+            && broke_off
+        {
+            self.desk.broke_off(trying.provider, trying.key, now);
+        }
     }
 
     fn log(&self, record: &Record<'_>) {

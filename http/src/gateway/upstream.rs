@@ -37,6 +37,8 @@ pub(crate) async fn send(
             Ok(Ok(response)) => return Ok((response, lease)),
             Ok(Err(mut error)) => match error.take_message() {
                 Some(unsent) => request = unsent,
+                // Some of it may have been sent; what came was no answer, not a wrong one.
+                None if !error.error().is_parse() => return Err(UpstreamFault::Stale),
                 None => return Err(broken(error.error())),
             },
         }

@@ -5,6 +5,10 @@ use std::fmt::Write as _;
 /// The admin key of every test gateway.
 pub const ADMIN_KEY: &str = "admin-key-of-the-tests-0123456789";
 
+/// A `policy` with which each request is one attempt, whatever came of those before.
+pub const ONE_ATTEMPT: &str = "{ retry: { max_attempts: 1 }, key_cooldown: { enabled: false }, \
+     circuit_breaker: { enabled: false } }";
+
 /// Prices in USD per million tokens, as decimal text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pricing {
@@ -130,6 +134,8 @@ pub struct Config {
     pub workers: Option<u32>,
     /// Whether the control plane has a listener of its own.
     pub own_admin_listener: bool,
+    /// The `policy` mapping in flow style; `None` leaves it to the gateway.
+    pub policy: Option<String>,
     /// Further lines of the `server` mapping, without indentation.
     pub server: Vec<String>,
     /// Further lines at the top level.
@@ -182,6 +188,9 @@ impl Config {
                 .collect();
             writeln!(out, "  - id: {}\n    key: \"{}\"", client.id, client.key)?;
             writeln!(out, "    allowed_providers: [{}]", providers.join(", "))?;
+        }
+        if let Some(policy) = &self.policy {
+            writeln!(out, "policy: {policy}")?;
         }
         for line in &self.top {
             writeln!(out, "{line}")?;

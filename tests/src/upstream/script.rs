@@ -32,6 +32,8 @@ pub struct Script {
     pub status: Option<u16>,
     /// Seconds for a `Retry-After` header.
     pub retry_after_secs: Option<u32>,
+    /// Further headers of the answer, whatever its status.
+    pub headers: Vec<(String, String)>,
     /// Make the answer's text longer by so many bytes.
     pub pad_bytes: usize,
     /// Misbehave.
@@ -59,6 +61,7 @@ impl Default for Script {
             gzip: false,
             status: None,
             retry_after_secs: None,
+            headers: Vec::new(),
             pad_bytes: 0,
             fault: None,
             gate: None,

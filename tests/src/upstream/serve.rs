@@ -9,11 +9,13 @@ use super::{plan, reply};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use hyper::{Request, Response, StatusCode};
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,8 +29,23 @@ pub(super) struct House {
     pub(super) keep_each: bool,
     pub(super) keys: Vec<String>,
     pub(super) models: Vec<String>,
+    /// Scripts for the next requests, whatever theirs say.
+    pub(super) next: Mutex<VecDeque<Script>>,
+    /// Scripts for requests with these keys, whatever theirs say.
+    pub(super) of_keys: Mutex<HashMap<String, Script>>,
     /// Replies to chats without a script, by model.
     pub(super) plain: Mutex<HashMap<String, Bytes>>,
+}
+
+impl House {
+    /// What the test has set for the next request, or for this key.
+    fn set_script(&self, key: &str) -> Option<Script> {
+        let next = self.next.lock().expect("no holder panics").pop_front();
+        next.or_else(|| {
+            let of_keys = self.of_keys.lock().expect("no holder panics");
+            of_keys.get(key).cloned()
+        })
+    }
 }
 
 /// One connection.
@@ -135,7 +152,8 @@ impl Line {
         let Ok(mut ask) = parsed else {
             return Ok(self.whole(entry, 400, &Script::default(), &reply::error(400), None));
         };
-        let Some(script) = ask.upstream.take() else {
+        let set = self.house.set_script(key);
+        let Some(script) = set.map(Box::new).or(ask.upstream.take()) else {
             return Ok(self.plain(entry, &head.uri, kind, &ask));
         };
         self.scripted(&mut entry, &script).await?;
@@ -286,6 +304,11 @@ impl Line {
         }
         if let Some(secs) = script.retry_after_secs {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+        for (name, value) in &script.headers {
+            let name = HeaderName::try_from(name).expect("scripts name real headers");
+            let value = HeaderValue::try_from(value).expect("scripts have real values");
+            headers.insert(name, value);
         }
         response
     }

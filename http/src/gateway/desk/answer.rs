@@ -160,7 +160,7 @@ impl Desk {
             settlement.endpoint(),
             header_value(settlement.request_id()),
         );
-        self.deliver(asked, choice, settlement).await
+        self.deliver(asked, choice, client, settlement).await
     }
 
     /// Passes a provider's answer on; a short JSON answer is read first, for its cost.

@@ -1,20 +1,57 @@
 //! A request's way to a provider, in one attempt or several.
+//!
+//! ```text
+//! stop -> attempt -> learn --> an answer that is the client's: relay it
+//!  ^                    \--> trouble: is there another stop?  no: the client gets this one
+//!  \------ pause <- set down <-----------------------------/ yes
+//! ```
+//! Nothing has gone to the client before `relay`, so until then anything may be tried again.
 
 use super::Desk;
 use super::answer::{Reply, refuse};
 use super::asked::{Asked, Recipient};
-use crate::gateway::error::UpstreamFault;
-use crate::gateway::headers::{X_COO_MODEL, X_COO_PROVIDER};
+use super::knowing::Lesson;
+use super::stop::{Stop, Way};
+use crate::gateway::error::{UpstreamFault, of_status};
+use crate::gateway::headers::{X_COO_ATTEMPTS, X_COO_MODEL, X_COO_PROVIDER, to_client};
 use crate::gateway::plan::{Choice, HttpTarget};
+use crate::gateway::reply::ReplyBody;
+use crate::gateway::routing::{Trip, Trouble, pause};
 use crate::gateway::settlement::Settlement;
 use crate::gateway::simulated::{self, SimBody};
 use crate::gateway::upstream::{self, UpstreamBody};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use coo_llm_core::record::Endpoint;
-use http::header::{HeaderMap, HeaderValue};
+use coo_llm_runtime::{sleep, timeout};
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::response::Parts;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The body of an answer that is not passed on is read up to here, so that its
+/// connection can be used again, and the client can still get it.
+const LEFTOVER_BYTES_MAX: usize = 64 * 1024;
+/// And for so long; error answers come in one piece.
+const LEFTOVER_TIME_MAX: Duration = Duration::from_millis(500);
+
+type Answer = Result<Response<UpstreamBody>, UpstreamFault>;
+
+/// How it goes on after trouble.
+enum Next {
+    /// At the same provider, after a pause.
+    Here { after: Duration },
+    /// At another provider, at once.
+    There(Stop),
+}
+
+/// An answer, or none, that another attempt is to make up for.
+enum Left {
+    Answer(Box<Parts>, Bytes),
+    Fault(UpstreamFault),
+}
 
 impl Desk {
     /// Tries providers until one answers, and begins the answer.
@@ -22,35 +59,157 @@ impl Desk {
         &self,
         mut asked: Asked<'_>,
         choice: Choice<'_>,
+        client: usize,
         mut settlement: Settlement,
     ) -> Reply {
-        let provider = choice.provider;
-        let plan = &self.plan.providers[provider];
-        let model = self.model(provider, choice.model);
-        let key = self.key(provider);
-        let marks = Marks {
-            provider: HeaderValue::from_str(&plan.id).ok(),
-            model: HeaderValue::from_str(&model.name).ok(),
+        let mut now = Instant::now();
+        let mut way = Way::new(choice, client);
+        let mut trip = Trip::new(self.plan.policy.retry, now);
+        let Some(mut stop) = self.first_stop(&mut way, now) else {
+            let (refusal, after) = self.nowhere(&way, now);
+            let mut reply = refuse(settlement, &refusal);
+            reply.headers_mut().insert(RETRY_AFTER, seconds(after));
+            return reply;
         };
-        let outgoing = asked.outgoing(plan, &model, &plan.keys[key], true);
-        settlement.begin(provider, model, key);
-        let response = match outgoing.to {
-            Recipient::Simulator(body) => self.simulate(provider, asked.endpoint, &body).await,
-            Recipient::Http(target, request) => self.send(provider, target, request).await,
-        };
-        let mut reply = match response {
-            Ok(response) => {
-                let request_id = &asked.request_id;
-                self.relay(response, provider, outgoing.mode, settlement, request_id)
-                    .await
+        let mut reply = loop {
+            let plan = &self.plan.providers[stop.provider];
+            trip.begins();
+            let is_last = !trip.has_more_here() && !self.has_next(&way);
+            let outgoing = asked.outgoing(plan, &stop.model, &plan.keys[stop.key], is_last);
+            if let Some(because) = stop.because {
+                self.count(because);
             }
-            Err(fault) => {
-                settlement.failed(fault);
-                refuse(settlement, &fault.refusal())
+            settlement.begin(&stop, now);
+            let answer = match outgoing.to {
+                Recipient::Simulator(body) => {
+                    self.simulate(stop.provider, asked.endpoint, &body).await
+                }
+                Recipient::Http(target, request) => self.send(stop.provider, target, request).await,
+            };
+            now = Instant::now();
+            let latency = settlement.head_came(now);
+            let lesson = self.learn(&stop, &answer, latency, now);
+            let next = lesson.and_then(|lesson| self.next(&mut way, &trip, &stop, lesson, now));
+            if let (Some(next), Some(lesson)) = (next, lesson) {
+                // Boxed: it is rare, and would be a part of each request's future.
+                let again = self.again(&mut way, &stop, lesson, next, answer, &mut settlement);
+                match Box::pin(again).await {
+                    Ok(next) => {
+                        if next.provider != stop.provider {
+                            trip.moves_on();
+                        }
+                        stop = next;
+                        now = Instant::now();
+                        continue;
+                    }
+                    Err(left) => break leave(left, settlement, &asked.request_id),
+                }
             }
+            break match answer {
+                Ok(response) => {
+                    let (mode, id) = (outgoing.mode, &asked.request_id);
+                    self.relay(response, stop.provider, mode, settlement, id)
+                        .await
+                }
+                Err(fault) => {
+                    settlement.failed(fault);
+                    refuse(settlement, &fault.refusal())
+                }
+            };
         };
-        marks.put(reply.headers_mut());
+        self.mark(reply.headers_mut(), &stop, trip.all());
         reply
+    }
+
+    /// How it goes on after trouble, if it does.
+    fn next(
+        &self,
+        way: &mut Way<'_>,
+        trip: &Trip,
+        stop: &Stop,
+        lesson: Lesson,
+        now: Instant,
+    ) -> Option<Next> {
+        let Lesson {
+            trouble,
+            retry_after,
+        } = lesson;
+        let asked_for = retry_after.unwrap_or_default();
+        let jitter = || {
+            let unit = self.chance.borrow_mut().unit();
+            pause(self.plan.policy.retry.interval, trip.here(), unit)
+        };
+        let has_other = trouble.is_of_key() && self.has_other_key(stop, now);
+        let after = match trouble {
+            _ if has_other => Some(Duration::ZERO),
+            // Nothing is wrong with the provider: a new connection will do.
+            Trouble::StaleConnection => Some(Duration::ZERO),
+            Trouble::Auth => None,
+            Trouble::RateLimit => {
+                let usable = self.until_usable(stop.provider, now);
+                Some(jitter().max(asked_for).max(usable))
+            }
+            _ => Some(jitter().max(asked_for)),
+        };
+        let is_closed = self.breakers[stop.provider].borrow().is_closed();
+        let here = after.filter(|after| is_closed && trip.repeats(now, *after));
+        // A provider whose last key is at its limit is not waited for if another one is there.
+        let is_exhausted = here.is_none() || (trouble == Trouble::RateLimit && !has_other);
+        if is_exhausted
+            && trip.goes_on(now)
+            && let Some(stop) = self.next_stop(way, stop.provider, now)
+        {
+            return Some(Next::There(stop));
+        }
+        here.map(|after| Next::Here { after })
+    }
+
+    /// Ends an attempt without an answer for the client, and makes ready for the next one.
+    ///
+    /// # Errors
+    /// What is left of the attempt, where after the pause no provider takes another one.
+    async fn again(
+        &self,
+        way: &mut Way<'_>,
+        stop: &Stop,
+        lesson: Lesson,
+        next: Next,
+        answer: Answer,
+        settlement: &mut Settlement,
+    ) -> Result<Stop, Left> {
+        let left = set_down(answer, settlement).await;
+        let after = match next {
+            Next::There(stop) => return Ok(stop),
+            Next::Here { after } => after,
+        };
+        if !after.is_zero() {
+            sleep(after).await;
+        }
+        let now = Instant::now();
+        // Where no pause was needed, it is for the sake of another key.
+        let not = (after.is_zero() && lesson.trouble.is_of_key()).then_some(stop.key);
+        if let Some(next) = self.stop_at(stop.provider, &stop.model, not, now) {
+            let retries = &self.plan.providers[next.provider].retries;
+            return Ok(Stop {
+                because: Some(retries[lesson.trouble as usize]),
+                ..next
+            });
+        }
+        self.next_stop(way, stop.provider, now).ok_or(left)
+    }
+
+    /// What is said of every answer from a provider.
+    fn mark(&self, headers: &mut HeaderMap, stop: &Stop, attempts: u32) {
+        let provider = &self.plan.providers[stop.provider].id;
+        for (name, value) in [(X_COO_PROVIDER, provider), (X_COO_MODEL, &stop.model.name)] {
+            // A name that no header can carry is left out.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        if attempts > 1 {
+            headers.insert(X_COO_ATTEMPTS, attempts.into());
+        }
     }
 
     async fn send(
@@ -81,7 +240,7 @@ impl Desk {
             simulated::reply(simulator, endpoint, body, now_unix_s)
         });
         let reply = reply.ok_or(UpstreamFault::Protocol)?;
-        coo_llm_runtime::sleep(reply.after).await;
+        sleep(reply.after).await;
         let mut response = Response::new(());
         *response.status_mut() =
             StatusCode::from_u16(reply.status).map_err(|_| UpstreamFault::Protocol)?;
@@ -90,19 +249,67 @@ impl Desk {
     }
 }
 
-/// What is said of every answer from a provider.
-struct Marks {
-    provider: Option<HeaderValue>,
-    model: Option<HeaderValue>,
+/// Ends an attempt whose answer the client does not get, or not yet.
+async fn set_down(answer: Answer, settlement: &mut Settlement) -> Left {
+    let response = match answer {
+        Ok(response) => response,
+        Err(fault) => {
+            settlement.failed(fault);
+            return Left::Fault(fault);
+        }
+    };
+    let (head, mut body) = response.into_parts();
+    let status = head.status.as_u16();
+    settlement.answered(status, of_status(status));
+    let whole = timeout(LEFTOVER_TIME_MAX, leftover(&mut body)).await;
+    settlement.upstream_ended();
+    match whole {
+        Ok(Some(body)) => Left::Answer(Box::new(head), body),
+        // Its connection goes with it.
+        _ => Left::Fault(UpstreamFault::Protocol),
+    }
 }
 
-impl Marks {
-    fn put(self, headers: &mut HeaderMap) {
-        for (name, value) in [(X_COO_PROVIDER, self.provider), (X_COO_MODEL, self.model)] {
-            // A name that no header can carry is left out.
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
+/// The whole body, if it is short.
+async fn leftover(body: &mut UpstreamBody) -> Option<Bytes> {
+    let mut whole = BytesMut::new();
+    while let Some(data) = poll_fn(|cx| body.poll_data(cx)).await {
+        whole.extend_from_slice(&data.ok()?);
+        if whole.len() > LEFTOVER_BYTES_MAX {
+            return None;
+        }
+    }
+    Some(whole.freeze())
+}
+
+/// Gives the client what an attempt has left, since there is no other one after all.
+fn leave(left: Left, settlement: Settlement, request_id: &HeaderValue) -> Reply {
+    match left {
+        Left::Fault(fault) => refuse(settlement, &fault.refusal()),
+        Left::Answer(head, body) => {
+            let mut head = *head;
+            to_client(&mut head.headers, request_id);
+            settlement.finish(of_status(head.status.as_u16()));
+            Response::from_parts(head, ReplyBody::whole(body))
+        }
+    }
+}
+
+/// A `Retry-After` of whole seconds, one at least.
+fn seconds(after: Duration) -> HeaderValue {
+    let more = u64::from(after.subsec_nanos() > 0);
+    (after.as_secs() + more).max(1).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_never_too_early() {
+        for (ms, seconds) in [(0, "1"), (1000, "1"), (1001, "2"), (59_999, "60")] {
+            let value = super::seconds(Duration::from_millis(ms));
+            assert_eq!(value.to_str().ok(), Some(seconds));
         }
     }
 }

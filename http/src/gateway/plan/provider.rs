@@ -1,16 +1,18 @@
 //! A provider as the data plane uses it.
 
 use super::PlanError;
+use crate::gateway::routing::{Aside, Quota, Trouble};
 use crate::wire::simulator::SimProfile;
 use coo_llm_config::{Provider, ProviderType, Secret, Timeouts};
 use coo_llm_core::Catalog;
-use coo_llm_core::catalog::{OTHER, ProviderId, Route};
+use coo_llm_core::catalog::{EventId, Family, OTHER, ProviderId, Route};
 use coo_llm_core::price::Prices;
 use coo_llm_core::record::Endpoint;
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// How a provider is reached.
 #[derive(Debug)]
@@ -66,6 +68,10 @@ pub(crate) struct KeyPlan {
     pub(crate) authorization: Option<HeaderValue>,
     /// The `key` label.
     pub(crate) label: String,
+    /// Whether it is set aside; all workers share it.
+    pub(crate) aside: Aside,
+    /// What its provider says is left of its limits.
+    pub(crate) quota: Quota,
 }
 
 /// A model of a provider.
@@ -95,6 +101,13 @@ pub(crate) struct ProviderPlan {
     /// The series of models that no answer has confirmed yet.
     pub(crate) unconfirmed: Box<[Route]>,
     pub(crate) timeouts: Timeouts,
+    /// Until when a worker leaves it alone, by the plan's clock; 0 where none does. The
+    /// last word of any worker, for the control plane alone.
+    pub(crate) down_until_ms: AtomicU64,
+    /// The series of a retry here, by the trouble's number.
+    pub(crate) retries: [EventId; Trouble::ALL.len()],
+    /// The series of a fallback from here, in the order of the plan's fallbacks.
+    pub(crate) fallbacks: Box<[EventId]>,
 }
 
 impl ProviderPlan {
@@ -149,7 +162,26 @@ impl ProviderPlan {
             prices: provider.pricing,
             unconfirmed,
             timeouts: provider.timeouts,
+            down_until_ms: AtomicU64::new(0),
+            retries: Trouble::ALL
+                .map(|why| catalog.event(Family::Retries, &[&provider.id, why.as_str()])),
+            fallbacks: Box::default(),
         })
+    }
+
+    /// Makes the series of fallbacks from here to these providers.
+    pub(super) fn falls_back<'a>(&mut self, to: impl Iterator<Item = &'a str>, catalog: &Catalog) {
+        let event = |to| catalog.event(Family::Fallbacks, &[&self.id, to]);
+        self.fallbacks = to.map(event).collect();
+    }
+
+    /// The model that serves a request for `name` which another provider could not serve:
+    /// the same where it lists it or takes any, else its default.
+    pub(crate) fn instead_of<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        if self.takes_any || self.models.contains_key(name) {
+            return Some(name);
+        }
+        self.default_model.as_deref()
     }
 
     /// The plan of a model that a provider without a list was asked for.
@@ -189,6 +221,8 @@ impl KeyPlan {
         Self {
             authorization: None,
             label,
+            aside: Aside::default(),
+            quota: Quota::default(),
         }
     }
 
@@ -199,6 +233,8 @@ impl KeyPlan {
         Some(Self {
             authorization: Some(value),
             label,
+            aside: Aside::default(),
+            quota: Quota::default(),
         })
     }
 }
