@@ -44,6 +44,16 @@ impl<T> Append<T> {
         self.chunks.get(chunk)?.get()?.get(offset as usize)?.get()
     }
 
+    /// The items that are there, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        // Where a chunk or an item is not there yet, none behind it is.
+        self.chunks
+            .iter()
+            .map_while(Once::get)
+            .flat_map(|items| items.iter().map(Once::get))
+            .map_while(|item| item)
+    }
+
     /// Appends and returns the item's place, or gives the item back when full.
     /// One thread at a time calls this.
     pub(crate) fn push(&self, item: T) -> Result<u32, T> {

@@ -11,12 +11,45 @@ pub(crate) enum Combine {
     Gauge,
 }
 
-pub(crate) const SUMS: [Combine; 8] = [Combine::Sum; 8];
+/// How the columns of a table combine.
+pub(crate) trait Columns<const WIDTH: usize> {
+    const COMBINE: [Combine; WIDTH];
+}
+
+/// Counters alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums;
+
+impl<const WIDTH: usize> Columns<WIDTH> for Sums {
+    const COMBINE: [Combine; WIDTH] = [Combine::Sum; WIDTH];
+}
+
+/// See [`usage`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Usage;
+
+impl Columns<8> for Usage {
+    const COMBINE: [Combine; 8] = {
+        let mut columns = [Combine::Sum; 8];
+        columns[usage::LAST_MS] = Combine::Latest;
+        columns
+    };
+}
+
+/// See [`provider`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfProvider;
+
+impl Columns<16> for OfProvider {
+    const COMBINE: [Combine; 16] = {
+        let mut columns = [Combine::Sum; 16];
+        columns[provider::ACTIVE] = Combine::Gauge;
+        columns
+    };
+}
 
 /// Of a (provider, model, key), and of a client.
 pub(crate) mod usage {
-    use super::Combine;
-
     pub(crate) const REQUESTS: usize = 0;
     pub(crate) const ERRORS: usize = 1;
     pub(crate) const INPUT: usize = 2;
@@ -26,12 +59,6 @@ pub(crate) mod usage {
     pub(crate) const COST: usize = 6;
     /// Unix milliseconds.
     pub(crate) const LAST_MS: usize = 7;
-
-    pub(crate) const COMBINE: [Combine; 8] = {
-        let mut columns = super::SUMS;
-        columns[LAST_MS] = Combine::Latest;
-        columns
-    };
 }
 
 /// Of the same, what most requests do not have.
@@ -48,15 +75,7 @@ pub(crate) mod rare {
 
 /// Of a provider: an error count a type, then the gauge of requests under way.
 pub(crate) mod provider {
-    use super::Combine;
-
     pub(crate) const ACTIVE: usize = 15;
-
-    pub(crate) const COMBINE: [Combine; 16] = {
-        let mut columns = [Combine::Sum; 16];
-        columns[ACTIVE] = Combine::Gauge;
-        columns
-    };
 }
 
 /// Of a key or a client: refusals, by origin and limit.

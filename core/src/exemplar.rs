@@ -1,8 +1,7 @@
 //! Exemplars: requests that stand for what happened in a latency histogram.
 //!
-//! The first request that falls into a block of cells (half an octave) after a reading
-//! is kept with its id, so each reading brings fresh ones, and a record that is not
-//! the first in its block pays nothing for it.
+//! The first request that falls into an octave of cells after a reading is kept with its id, so each reading brings fresh ones, and a record that is not
+//! the first in its octave pays nothing for it.
 
 use crate::histogram::Layout;
 use crate::units::{Micros, UnixMillis};
@@ -77,39 +76,40 @@ pub(crate) fn pack(value: Micros, at: UnixMillis, request_id: &str) -> Option<[u
     Some(cells)
 }
 
-/// The latest exemplar of each block of each series.
+/// The latest exemplar of each octave of each series.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exemplars(BTreeMap<u32, [u64; WIDTH]>);
 
 impl Exemplars {
-    pub(crate) fn add(&mut self, block: u32, cells: &[u64; WIDTH]) {
-        let have = self.0.entry(block).or_insert(*cells);
+    pub(crate) fn add(&mut self, octave: u32, cells: &[u64; WIDTH]) {
+        let have = self.0.entry(octave).or_insert(*cells);
         if cells[AT] > have[AT] {
             *have = *cells;
         }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (block, cells) in &other.0 {
-            self.add(*block, cells);
+        for (octave, cells) in &other.0 {
+            self.add(*octave, cells);
         }
     }
 
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        let is_new = |(block, cells): &(&u32, &[u64; WIDTH])| earlier.0.get(*block) != Some(*cells);
+        let is_new =
+            |(octave, cells): &(&u32, &[u64; WIDTH])| earlier.0.get(*octave) != Some(*cells);
         Self(
             self.0
                 .iter()
                 .filter(is_new)
-                .map(|(block, cells)| (*block, *cells))
+                .map(|(octave, cells)| (*octave, *cells))
                 .collect(),
         )
     }
 
-    /// The latest of each classic bucket, ascending, of the series with these blocks.
-    pub(crate) fn of(&self, layout: &Layout, blocks: std::ops::Range<u32>) -> Vec<Exemplar> {
+    /// The latest of each classic bucket, ascending, of the series with these octaves.
+    pub(crate) fn of(&self, layout: &Layout, octaves: std::ops::Range<u32>) -> Vec<Exemplar> {
         let mut found: Vec<Exemplar> = Vec::new();
-        for cells in self.0.range(blocks).map(|(_, cells)| cells) {
+        for cells in self.0.range(octaves).map(|(_, cells)| cells) {
             let exemplar = Exemplar::new(layout, cells);
             match found.last_mut().filter(|last| last.bound == exemplar.bound) {
                 Some(last) if last.at < exemplar.at => *last = exemplar,

@@ -15,12 +15,16 @@ pub const VALUE_MAX: u64 = (1 << 32) - 1;
 const PLAIN_CELLS: usize = 64 + 26 * CELLS_PER_OCTAVE;
 /// The most classic bounds that a layout may have.
 const BOUNDS_MAX: usize = 24;
-/// Cells that are stored together; a block is made when one of its cells is first hit.
-pub const BLOCK_CELLS: usize = 16;
-/// Blocks of a histogram.
-pub const BLOCKS: usize = (PLAIN_CELLS + BOUNDS_MAX).div_ceil(BLOCK_CELLS);
+/// Cells that a shard stores together: an octave, but for the splits before it. It is
+/// made when one of its cells is first hit.
+pub const OCTAVE_CELLS: usize = 32;
+/// Octaves of a histogram.
+pub const OCTAVES: usize = (PLAIN_CELLS + BOUNDS_MAX).div_ceil(OCTAVE_CELLS);
 /// Cells of a histogram, splits included.
-pub const CELLS_MAX: usize = BLOCKS * BLOCK_CELLS;
+pub const CELLS_MAX: usize = OCTAVES * OCTAVE_CELLS;
+/// Entries of the table of log-linear cells: a power of two, so that its index needs no
+/// check. Those above [`PLAIN_CELLS`] are never used.
+const ENTRIES: usize = PLAIN_CELLS.next_power_of_two();
 
 /// The log-linear cell of a value up to [`VALUE_MAX`].
 ///
@@ -61,7 +65,9 @@ struct Entry {
 /// The cells of a histogram family with given classic bounds.
 pub struct Layout {
     bounds: &'static [u64],
-    entries: [Entry; PLAIN_CELLS],
+    entries: [Entry; ENTRIES],
+    /// How many cells hold the values up to each bound.
+    cells_up_to: [u16; BOUNDS_MAX],
     /// The largest value of each cell; the last is [`VALUE_MAX`] and stands for all above.
     upper: [u32; CELLS_MAX],
     cells: usize,
@@ -87,7 +93,8 @@ impl Layout {
         let mut entries = [Entry {
             split: u32::MAX,
             cell: 0,
-        }; PLAIN_CELLS];
+        }; ENTRIES];
+        let mut cells_up_to = [0; BOUNDS_MAX];
         let mut upper = [VALUE_MAX as u32; CELLS_MAX];
         let mut next_bound = 0;
         let mut cells = 0;
@@ -101,23 +108,26 @@ impl Layout {
                 entries[plain].split = split as u32;
                 upper[cells] = split as u32;
                 cells += 1;
+                cells_up_to[next_bound] = cells as u16;
                 next_bound += 1;
                 assert!(
                     next_bound == bounds.len() || bounds[next_bound] >= high,
                     "two bounds in one cell, or bounds that do not ascend"
                 );
             }
-            if next_bound < bounds.len() && bounds[next_bound] == high {
-                next_bound += 1;
-            }
             upper[cells] = high as u32;
             cells += 1;
+            if next_bound < bounds.len() && bounds[next_bound] == high {
+                cells_up_to[next_bound] = cells as u16;
+                next_bound += 1;
+            }
             plain += 1;
         }
         assert!(next_bound == bounds.len(), "a bound was not placed");
         Self {
             bounds,
             entries,
+            cells_up_to,
             upper,
             cells,
         }
@@ -129,6 +139,13 @@ impl Layout {
         self.bounds
     }
 
+    /// How many cells hold the values up to each classic bound.
+    pub(crate) fn cells_up_to_bounds(&self) -> impl Iterator<Item = usize> {
+        self.cells_up_to[..self.bounds.len()]
+            .iter()
+            .map(|cells| usize::from(*cells))
+    }
+
     /// The number of cells.
     #[must_use]
     pub const fn cells(&self) -> usize {
@@ -138,12 +155,12 @@ impl Layout {
     /// The cell of a value in microseconds.
     ///
     /// # Cost
-    /// A leading-zeros count, a load and a compare: about 1 ns.
+    /// A conversion, a load and a compare: about 1 ns.
     #[must_use]
     #[inline]
     pub fn cell(&self, value: u64) -> usize {
         let value = value.min(VALUE_MAX);
-        let entry = self.entries[plain_cell(value)];
+        let entry = self.entries[plain_cell(value) % ENTRIES];
         usize::from(entry.cell) + usize::from(value > u64::from(entry.split))
     }
 

@@ -1,22 +1,63 @@
-//! Totals of histograms: blocks of cells, kept only where something fell.
+//! Totals of histograms: from the first cell that something fell into to the last.
 
-use crate::histogram::{BLOCK_CELLS, Layout};
-use crate::shard::BLOCK_WIDTH;
+use crate::histogram::Layout;
 use crate::units::Micros;
 
-/// One block: its number in the layout, and its cells (the sum of values, then counts).
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Block {
-    number: u32,
-    cells: [u64; BLOCK_WIDTH],
+/// The counts of one series.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// The cell that `cells` begins with.
+    first: usize,
+    cells: Vec<u64>,
+    /// Of the values, in microseconds.
+    sum: u64,
+}
+
+impl Counts {
+    /// Makes room for the cells `first..last`.
+    fn cover(&mut self, first: usize, last: usize) {
+        if self.cells.is_empty() {
+            self.first = first;
+        }
+        if first < self.first {
+            let more = self.first - first;
+            self.cells.splice(0..0, std::iter::repeat_n(0, more));
+            self.first = first;
+        }
+        if self.first + self.cells.len() < last {
+            self.cells.resize(last - self.first, 0);
+        }
+    }
+
+    /// Adds counts that begin at the cell `first`.
+    fn add(&mut self, first: usize, counts: &[u64], sum: u64) {
+        // Only as far as something is there, so that totals hold no empty ends.
+        let Some(from) = counts.iter().position(|n| *n > 0) else {
+            return;
+        };
+        let to = counts
+            .iter()
+            .rposition(|n| *n > 0)
+            .map_or(from, |at| at + 1);
+        self.cover(first + from, first + to);
+        let cells = &mut self.cells[first + from - self.first..];
+        for (have, more) in cells.iter_mut().zip(&counts[from..to]) {
+            *have = have.saturating_add(*more);
+        }
+        self.sum = self.sum.saturating_add(sum);
+    }
+
+    fn cell(&self, at: usize) -> u64 {
+        let at = at.checked_sub(self.first);
+        at.and_then(|at| self.cells.get(at)).copied().unwrap_or(0)
+    }
 }
 
 /// The histograms of one family, dense by series.
 #[derive(Clone, Debug)]
 pub struct Histograms {
     layout: &'static Layout,
-    /// The blocks of each series, in the order of their numbers.
-    series: Vec<Vec<Block>>,
+    series: Vec<Counts>,
 }
 
 impl Histograms {
@@ -27,77 +68,51 @@ impl Histograms {
         }
     }
 
-    pub(crate) fn add(&mut self, series: u32, number: u32, cells: &[u64; BLOCK_WIDTH]) {
+    /// Adds counts to a series, from the cell `first` on.
+    pub(crate) fn add(&mut self, series: u32, first: usize, counts: &[u64], sum: u64) {
         let at = series as usize;
         if self.series.len() <= at {
-            self.series.resize_with(at + 1, Vec::new);
+            self.series.resize_with(at + 1, Counts::default);
         }
-        let blocks = &mut self.series[at];
-        match blocks.binary_search_by_key(&number, |block| block.number) {
-            Ok(at) => {
-                for (have, more) in blocks[at].cells.iter_mut().zip(cells) {
-                    *have = have.saturating_add(*more);
-                }
-            }
-            Err(at) => blocks.insert(
-                at,
-                Block {
-                    number,
-                    cells: *cells,
-                },
-            ),
-        }
+        self.series[at].add(first, counts, sum);
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (series, blocks) in (0..).zip(&other.series) {
-            for block in blocks {
-                self.add(series, block.number, &block.cells);
-            }
+        for (series, counts) in (0..).zip(&other.series) {
+            self.add(series, counts.first, &counts.cells, counts.sum);
         }
     }
 
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let mut delta = Self::new(self.layout);
-        for (series, blocks) in (0..).zip(&self.series) {
-            for block in blocks {
-                let then = earlier.block(series, block.number);
-                let cells = std::array::from_fn(|at| {
-                    block.cells[at].saturating_sub(then.map_or(0, |then| then.cells[at]))
-                });
-                if cells != [0; BLOCK_WIDTH] {
-                    delta.add(series, block.number, &cells);
-                }
-            }
+        let nothing = Counts::default();
+        for (series, now) in (0..).zip(&self.series) {
+            let then = earlier.series.get(series as usize).unwrap_or(&nothing);
+            let cells: Vec<_> = (now.first..)
+                .zip(&now.cells)
+                .map(|(at, n)| n.saturating_sub(then.cell(at)))
+                .collect();
+            delta.add(series, now.first, &cells, now.sum.saturating_sub(then.sum));
         }
         delta
-    }
-
-    fn block(&self, series: u32, number: u32) -> Option<&Block> {
-        let blocks = self.series.get(series as usize)?;
-        let at = blocks
-            .binary_search_by_key(&number, |block| block.number)
-            .ok()?;
-        Some(&blocks[at])
     }
 
     /// All series as one, at number 0.
     pub(crate) fn folded(&self) -> Self {
         let mut all = Self::new(self.layout);
-        for block in self.series.iter().flatten() {
-            all.add(0, block.number, &block.cells);
+        for counts in &self.series {
+            all.add(0, counts.first, &counts.cells, counts.sum);
         }
         all
     }
 
     pub(crate) fn view(&self, series: u32) -> HistogramView<'_> {
-        let blocks = self
-            .series
-            .get(series as usize)
-            .map_or(&[][..], |blocks| blocks);
+        let counts = self.series.get(series as usize);
         HistogramView {
             layout: self.layout,
-            blocks,
+            first: counts.map_or(0, |counts| counts.first),
+            cells: counts.map_or(&[], |counts| &counts.cells),
+            sum: counts.map_or(0, |counts| counts.sum),
         }
     }
 
@@ -112,7 +127,10 @@ impl Histograms {
 #[derive(Clone, Copy, Debug)]
 pub struct HistogramView<'a> {
     layout: &'static Layout,
-    blocks: &'a [Block],
+    /// The cell that `cells` begins with.
+    first: usize,
+    cells: &'a [u64],
+    sum: u64,
 }
 
 impl HistogramView<'_> {
@@ -125,43 +143,34 @@ impl HistogramView<'_> {
     /// How many values were observed.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.cells().fold(0, |sum, (_, n)| sum.saturating_add(n))
+        count(self.cells)
     }
 
     /// The sum of the values, in microseconds; exact until it saturates.
     #[must_use]
-    pub fn sum(&self) -> Micros {
-        Micros(
-            self.blocks
-                .iter()
-                .fold(0, |sum, block| sum.saturating_add(block.cells[0])),
-        )
+    pub const fn sum(&self) -> Micros {
+        Micros(self.sum)
     }
 
     /// The cells in which something fell, ascending, with their counts.
     pub fn cells(&self) -> impl Iterator<Item = (usize, u64)> {
-        self.blocks.iter().flat_map(|block| {
-            let first = block.number as usize * BLOCK_CELLS;
-            (first..)
-                .zip(block.cells[1..].iter().copied())
-                .filter(|(_, n)| *n > 0)
-        })
+        (self.first..)
+            .zip(self.cells.iter().copied())
+            .filter(|(_, n)| *n > 0)
     }
 
     /// How many values were at most each classic bound, then how many there were.
     pub fn classic(&self) -> impl Iterator<Item = (Option<Micros>, u64)> {
-        let mut cells = self.cells().peekable();
+        let mut left = self.cells;
+        let mut next = self.first;
         let mut below = 0u64;
-        let bounds = self
-            .layout
-            .bounds()
-            .iter()
-            .map(|bound| Some(Micros(*bound)));
-        bounds.chain([None]).map(move |bound| {
-            let last = bound.map_or(u64::MAX, |bound| bound.0);
-            while let Some((_, n)) = cells.next_if(|(cell, _)| self.layout.upper(*cell) <= last) {
-                below = below.saturating_add(n);
-            }
+        let bounds = self.layout.bounds().iter();
+        let bounds = bounds.map(|bound| Some(Micros(*bound))).chain([None]);
+        let ends = self.layout.cells_up_to_bounds().chain([usize::MAX]);
+        bounds.zip(ends).map(move |(bound, end)| {
+            let here = end.saturating_sub(next).min(left.len());
+            below = below.saturating_add(count(&left[..here]));
+            (left, next) = (&left[here..], next + here);
             (bound, below)
         })
     }
@@ -197,6 +206,10 @@ impl HistogramView<'_> {
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
         let count = self.count();
-        (count > 0).then(|| self.sum().0 as f64 / count as f64)
+        (count > 0).then(|| self.sum as f64 / count as f64)
     }
+}
+
+fn count(cells: &[u64]) -> u64 {
+    cells.iter().fold(0, |sum, n| sum.saturating_add(*n))
 }

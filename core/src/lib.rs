@@ -139,11 +139,13 @@
 //! 100,000 series in two shards. These are of one shared machine; `benches/RESULTS.md` has the
 //! conditions, the peers beside it, the bounds that were missed, and the memory that a series takes.
 
+mod barrier;
 mod chunks;
 mod columns;
 mod flip;
+mod octaves;
 mod sync;
-mod touched;
+mod table;
 
 pub mod catalog;
 pub mod exemplar;

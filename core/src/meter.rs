@@ -1,8 +1,9 @@
 //! The meter: shards, the catalogue of their series, and the reader that merges them.
 
+use crate::barrier::Barrier;
 use crate::catalog::Catalog;
-use crate::flip::{Flip, FlipReader};
-use crate::shard::{Buffer, Lease, ShardWriter};
+use crate::flip::{self, FlipReader};
+use crate::shard::{Lease, ShardWriter, Tables};
 use crate::snapshot::Snapshot;
 use crate::sync::{Arc, Mutex};
 
@@ -15,6 +16,7 @@ pub struct Meter {
 #[derive(Debug)]
 pub(crate) struct Inner {
     catalog: Catalog,
+    barrier: Barrier,
     /// Writers that ended and can be continued.
     idle: Mutex<Vec<Lease>>,
     /// What readers share. Writers never take this lock but to be born.
@@ -23,11 +25,16 @@ pub(crate) struct Inner {
 
 #[derive(Debug, Default)]
 struct Reader {
-    shards: Vec<FlipReader<Buffer>>,
+    shards: Vec<Shard>,
     /// All that the writers have handed over.
-    taken: Snapshot,
-    /// `taken`, and what idle writers still hold.
-    current: Snapshot,
+    totals: Snapshot,
+}
+
+/// The reader's end of a shard.
+#[derive(Debug)]
+struct Shard {
+    flip: FlipReader,
+    tables: Arc<Tables>,
 }
 
 impl Inner {
@@ -51,6 +58,7 @@ impl Meter {
     pub fn new(sets_max: u32) -> Self {
         let inner = Inner {
             catalog: Catalog::new(sets_max),
+            barrier: Barrier::new(),
             idle: Mutex::new(Vec::new()),
             reader: Mutex::new(Reader::default()),
         };
@@ -70,9 +78,11 @@ impl Meter {
     pub fn writer(&self) -> ShardWriter {
         let idle = lock(&self.inner.idle).pop();
         let lease = idle.unwrap_or_else(|| {
-            let (writer, reader) = Flip::pair(Buffer::new);
-            lock(&self.inner.reader).shards.push(reader);
-            Lease::new(writer)
+            let (writer, flip) = flip::pair(self.inner.barrier);
+            let tables = Arc::new(Tables::new());
+            let lease = Lease::new(writer, Arc::clone(&tables));
+            lock(&self.inner.reader).shards.push(Shard { flip, tables });
+            lease
         });
         ShardWriter::new(lease, Arc::clone(&self.inner))
     }
@@ -86,34 +96,19 @@ impl Meter {
     /// Merges the shards and gives `look` the result: every record that was finished
     /// before the call, whole.
     ///
-    /// Callers take turns; writers do not notice.
+    /// Callers take turns; writers do not notice. A shard in which nothing happened since
+    /// the last call costs a load.
     pub fn read<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
         let mut reader = lock(&self.inner.reader);
-        let Reader {
-            shards,
-            taken,
-            current,
-        } = &mut *reader;
-        let mut held = Vec::new();
-        for shard in shards {
-            let seen = shard.collect(
-                |buffer| {
-                    taken.add_buffer(buffer);
-                    buffer.clear();
-                },
-                |buffer| {
-                    let mut seen = Snapshot::default();
-                    seen.add_buffer(buffer);
-                    seen
-                },
-            );
-            held.extend(seen);
+        let Reader { shards, totals } = &mut *reader;
+        let asked: Vec<_> = shards.iter_mut().map(|shard| shard.flip.ask()).collect();
+        if asked.contains(&true) {
+            self.inner.barrier.heavy();
         }
-        current.clone_from(taken);
-        for seen in &held {
-            current.merge(seen);
+        for (shard, _) in shards.iter().zip(asked).filter(|(_, asked)| *asked) {
+            totals.take(&shard.tables, shard.flip.take_over());
         }
-        look(current)
+        look(totals)
     }
 
     /// The same, as a copy to keep.

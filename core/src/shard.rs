@@ -3,21 +3,21 @@
 //! # Limits
 //! Totals stay at [`u64::MAX`] rather than wrap: 18.4 billion USD in nano-USD. To save
 //! the check on each addition, a number of a record counts as at most [`NUMBER_MAX`],
-//! and a writer that nobody has read for half a million writes lowers counters above
-//! 2^63 to that. So a counter that was never read is exact up to 2^63.
+//! and a writer that nobody reads lowers counters above 2^63 to that every 131,072
+//! writes. So a counter that was never read is exact up to 2^63, and a cell of a
+//! histogram up to 2^31.
 
 use crate::catalog::{EventId, ProviderId};
 use crate::columns::{limits, provider, rare, usage};
 use crate::exemplar;
-use crate::flip::FlipWriter;
-use crate::histogram::{
-    BLOCK_CELLS, BLOCKS, LATENCY, Layout, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN,
-};
+use crate::flip::{Bank, FlipWriter, STATE_PER_WRITE};
+use crate::histogram::{LATENCY, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN};
 use crate::meter::Inner;
+use crate::octaves::{OctavePlaces, Octaves};
 use crate::record::{Attempt, Origin, Record, Tokens, UsageSource};
 use crate::sync::{Arc, AtomicU64, Ordering};
-use crate::touched::{HIGH, Slots, Touched, add};
-use crate::units::Micros;
+use crate::table::{Chunk, HIGH, Places, Table, add};
+use crate::units::{Micros, UnixMillis};
 
 /// A number of a record (tokens of a kind, nano-USD, microseconds) counts as at most
 /// this: 1.1 trillion tokens, 1,099 USD or 12 days in one request.
@@ -25,145 +25,119 @@ pub const NUMBER_MAX: u64 = 1 << 40;
 /// Additions to one counter in one write: of a record and of its attempts, of which a
 /// gateway makes ten at most.
 const ADDITIONS_MAX: u64 = 16;
-/// Writes after which counters are looked after: until then none can get from [`HIGH`]
-/// past [`u64::MAX`].
-const WRITES_MAX: u64 = HIGH / NUMBER_MAX / ADDITIONS_MAX;
+/// Writes after which counters are looked after. A bank may be one such stretch old when
+/// the first one ends, so none gets from [`HIGH`] past [`u64::MAX`] in two.
+const WRITES_MAX: u64 = HIGH / NUMBER_MAX / ADDITIONS_MAX / 4;
+const STATE_MAX: u64 = WRITES_MAX * STATE_PER_WRITE;
 
-/// Cells of a stored block: the sum of the values in it, then its counts.
-pub(crate) const BLOCK_WIDTH: usize = BLOCK_CELLS + 1;
-
-/// The tables of one buffer.
+/// All counters of a shard. A reader has one bank of them, the writer the other.
 #[derive(Debug)]
-pub(crate) struct Buffer {
-    pub(crate) routes: Touched<8>,
-    pub(crate) routes_rare: Touched<8>,
-    pub(crate) clients: Touched<8>,
-    pub(crate) clients_rare: Touched<8>,
-    pub(crate) clients_limits: Touched<8>,
-    pub(crate) providers: Touched<16>,
-    pub(crate) attempts: Touched<8>,
-    pub(crate) keys_limits: Touched<8>,
-    pub(crate) events: Touched<1>,
-    pub(crate) latency: Touched<BLOCK_WIDTH>,
-    pub(crate) first_token: Touched<BLOCK_WIDTH>,
-    pub(crate) per_token: Touched<BLOCK_WIDTH>,
-    pub(crate) upstream: Touched<BLOCK_WIDTH>,
-    pub(crate) overhead: Touched<BLOCK_WIDTH>,
-    /// By block of `latency`.
-    pub(crate) exemplars: Touched<{ exemplar::WIDTH }>,
+pub(crate) struct Tables {
+    pub(crate) routes: Table<8>,
+    pub(crate) routes_rare: Table<8>,
+    pub(crate) clients: Table<8>,
+    pub(crate) clients_rare: Table<8>,
+    pub(crate) clients_limits: Table<8>,
+    pub(crate) providers: Table<16>,
+    pub(crate) attempts: Table<8>,
+    pub(crate) keys_limits: Table<8>,
+    pub(crate) events: Table<1>,
+    pub(crate) latency: Octaves,
+    pub(crate) first_token: Octaves,
+    pub(crate) per_token: Octaves,
+    pub(crate) upstream: Octaves,
+    pub(crate) overhead: Octaves,
+    /// By octave of `latency`.
+    pub(crate) exemplars: Table<{ exemplar::WIDTH }>,
 }
 
-impl Buffer {
+impl Tables {
     pub(crate) fn new() -> Self {
         Self {
-            routes: Touched::new(),
-            routes_rare: Touched::new(),
-            clients: Touched::new(),
-            clients_rare: Touched::new(),
-            clients_limits: Touched::new(),
-            providers: Touched::new(),
-            attempts: Touched::new(),
-            keys_limits: Touched::new(),
-            events: Touched::new(),
-            latency: Touched::new(),
-            first_token: Touched::new(),
-            per_token: Touched::new(),
-            upstream: Touched::new(),
-            overhead: Touched::new(),
-            exemplars: Touched::new(),
+            routes: Table::new(),
+            routes_rare: Table::new(),
+            clients: Table::new(),
+            clients_rare: Table::new(),
+            clients_limits: Table::new(),
+            providers: Table::new(),
+            attempts: Table::new(),
+            keys_limits: Table::new(),
+            events: Table::new(),
+            latency: Octaves::new(&LATENCY),
+            first_token: Octaves::new(&TIME_TO_FIRST_TOKEN),
+            per_token: Octaves::new(&TIME_PER_OUTPUT_TOKEN),
+            upstream: Octaves::new(&LATENCY),
+            overhead: Octaves::new(&OVERHEAD),
+            exemplars: Table::new(),
         }
     }
 
-    pub(crate) fn clear(&self) {
-        self.routes.clear();
-        self.routes_rare.clear();
-        self.clients.clear();
-        self.clients_rare.clear();
-        self.clients_limits.clear();
-        self.providers.clear();
-        self.attempts.clear();
-        self.keys_limits.clear();
-        self.events.clear();
-        self.latency.clear();
-        self.first_token.clear();
-        self.per_token.clear();
-        self.upstream.clear();
-        self.overhead.clear();
-        self.exemplars.clear();
+    /// Keeps counters from wrapping; see the module.
+    fn hold(&self, bank: Bank) {
+        self.routes.hold(bank);
+        self.routes_rare.hold(bank);
+        self.clients.hold(bank);
+        self.clients_rare.hold(bank);
+        self.latency.hold(bank);
+        self.first_token.hold(bank);
+        self.per_token.hold(bank);
+        self.upstream.hold(bank);
+        self.overhead.hold(bank);
     }
 }
 
-/// The writer's knowledge of where its rows are, a table each.
+/// The writer's knowledge of where its rows are.
 #[derive(Debug, Default)]
-struct Places {
-    routes: Slots<8>,
-    routes_rare: Slots<8>,
-    clients: Slots<8>,
-    clients_rare: Slots<8>,
-    clients_limits: Slots<8>,
-    providers: Slots<16>,
-    attempts: Slots<8>,
-    keys_limits: Slots<8>,
-    events: Slots<1>,
-    latency: Slots<BLOCK_WIDTH>,
-    first_token: Slots<BLOCK_WIDTH>,
-    per_token: Slots<BLOCK_WIDTH>,
-    upstream: Slots<BLOCK_WIDTH>,
-    overhead: Slots<BLOCK_WIDTH>,
-    exemplars: Slots<{ exemplar::WIDTH }>,
+struct AllPlaces {
+    routes: Places<8>,
+    routes_rare: Places<8>,
+    clients: Places<8>,
+    clients_rare: Places<8>,
+    clients_limits: Places<8>,
+    providers: Places<16>,
+    attempts: Places<8>,
+    keys_limits: Places<8>,
+    events: Places<1>,
+    latency: OctavePlaces,
+    first_token: OctavePlaces,
+    per_token: OctavePlaces,
+    upstream: OctavePlaces,
+    overhead: OctavePlaces,
+    exemplars: Places<{ exemplar::WIDTH }>,
 }
 
 /// What a writer leaves behind for the next one when it ends.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    flip: FlipWriter<Buffer>,
-    places: Places,
-}
-
-impl Places {
-    fn turn(&mut self) {
-        self.routes.turn();
-        self.routes_rare.turn();
-        self.clients.turn();
-        self.clients_rare.turn();
-        self.clients_limits.turn();
-        self.providers.turn();
-        self.attempts.turn();
-        self.keys_limits.turn();
-        self.events.turn();
-        self.latency.turn();
-        self.first_token.turn();
-        self.per_token.turn();
-        self.upstream.turn();
-        self.overhead.turn();
-        self.exemplars.turn();
-    }
+    flip: FlipWriter,
+    tables: Arc<Tables>,
+    places: AllPlaces,
+    /// The writer's state at which counters are looked after next.
+    next_look: u64,
+    /// The epoch when they last were.
+    epoch: u64,
 }
 
 impl Lease {
-    /// Keeps counters from wrapping; see the module.
-    #[cold]
-    fn hold(&mut self) {
-        let hold = |buffer: &Buffer, _, _: &mut Places| {
-            buffer.routes.hold();
-            buffer.routes_rare.hold();
-            buffer.clients.hold();
-            buffer.clients_rare.hold();
-            buffer.latency.hold();
-            buffer.first_token.hold();
-            buffer.per_token.hold();
-            buffer.upstream.hold();
-            buffer.overhead.hold();
-        };
-        self.flip.write(&mut self.places, Places::turn, hold);
-        self.flip.forget_writes();
+    pub(crate) fn new(flip: FlipWriter, tables: Arc<Tables>) -> Self {
+        Self {
+            epoch: flip.epoch(),
+            flip,
+            tables,
+            places: AllPlaces::default(),
+            next_look: STATE_MAX,
+        }
     }
 
-    pub(crate) fn new(flip: FlipWriter<Buffer>) -> Self {
-        Self {
-            flip,
-            places: Places::default(),
+    /// Keeps counters from wrapping, where nobody has read them for a whole stretch.
+    #[cold]
+    fn look_after(&mut self) {
+        self.next_look = self.flip.state() + STATE_MAX;
+        let epoch = self.flip.epoch();
+        if self.epoch == epoch {
+            self.flip.write(|bank| self.tables.hold(bank));
         }
+        self.epoch = epoch;
     }
 }
 
@@ -188,15 +162,22 @@ impl ShardWriter {
     }
 
     #[inline]
-    fn write(&mut self, write: impl FnOnce(&Buffer, u64, &mut Places)) {
+    fn write(&mut self, write: impl FnOnce(&mut Hand<'_>)) {
         if cfg!(feature = "without-recording") {
             return;
         }
         let Some(lease) = &mut self.lease else { return };
-        if lease.flip.writes_in_turn() >= WRITES_MAX {
-            lease.hold();
+        if lease.flip.state() >= lease.next_look {
+            lease.look_after();
         }
-        lease.flip.write(&mut lease.places, Places::turn, write);
+        let (tables, places) = (&*lease.tables, &mut lease.places);
+        lease.flip.write(|bank| {
+            write(&mut Hand {
+                tables,
+                places,
+                bank,
+            });
+        });
     }
 
     /// Records one finished request, whole: a snapshot has all of it or nothing.
@@ -206,27 +187,23 @@ impl ShardWriter {
     /// only when a series is new to this shard. See `benches/RESULTS.md`.
     #[inline]
     pub fn record(&mut self, record: &Record<'_>) {
-        self.write(|buffer, epoch, places| add_record(buffer, epoch, places, record));
+        self.write(|hand| hand.record(record));
     }
 
     /// Says that a request to `provider` began (+1) or ended (-1), for the gauge.
     #[inline]
     pub fn active(&mut self, provider: ProviderId, change: i64) {
-        self.write(|buffer, epoch, places| {
-            let cells = buffer
-                .providers
-                .row(&mut places.providers, epoch, provider.0);
-            let cell = &cells[provider::ACTIVE];
-            let now = cell.load(Ordering::Relaxed).wrapping_add_signed(change);
-            cell.store(now, Ordering::Relaxed);
-        });
+        self.write(|hand| hand.active(provider, change));
     }
 
     /// Counts an event that is no request.
     #[inline]
     pub fn count(&mut self, event: EventId) {
-        self.write(|buffer, epoch, places| {
-            add(&buffer.events.row(&mut places.events, epoch, event.0)[0], 1);
+        self.write(|hand| {
+            let (tables, places) = (hand.tables, &mut hand.places.events);
+            if let Some(chunk) = tables.events.chunk(places, event.0) {
+                chunk.add(hand.bank, event.0, 0, 1);
+            }
         });
     }
 }
@@ -239,62 +216,155 @@ impl Drop for ShardWriter {
     }
 }
 
-#[inline]
-fn add_record(buffer: &Buffer, epoch: u64, places: &mut Places, record: &Record<'_>) {
-    let used = Used::of(record);
-    let (route, client) = (record.route.id.0, record.client.0);
-    used.add(buffer.routes.row(&mut places.routes, epoch, route));
-    let cells = buffer.clients.row(&mut places.clients, epoch, client);
-    used.add(cells);
-    let last = &cells[usage::LAST_MS];
-    if last.load(Ordering::Relaxed) < record.finished.0 {
-        last.store(record.finished.0, Ordering::Relaxed);
+/// One write under way.
+struct Hand<'a> {
+    tables: &'a Tables,
+    places: &'a mut AllPlaces,
+    bank: Bank,
+}
+
+impl Hand<'_> {
+    #[inline]
+    fn record(&mut self, record: &Record<'_>) {
+        let Self {
+            tables,
+            places,
+            bank,
+        } = self;
+        let bank = *bank;
+        let used = Used::of(record);
+        let (route, client) = (record.route.id.0, record.client.0);
+        if let Some(chunk) = tables.routes.chunk(&mut places.routes, route)
+            && used.add(chunk.row(bank, route))
+        {
+            chunk.touch(bank, route);
+        }
+        if let Some(chunk) = tables.clients.chunk(&mut places.clients, client) {
+            let row = chunk.row(bank, client);
+            if used.add(row) {
+                chunk.touch(bank, client);
+            }
+            let last = &row[usage::LAST_MS];
+            if last.load(Ordering::Relaxed) < record.finished.0 {
+                last.store(record.finished.0, Ordering::Relaxed);
+            }
+        }
+        let model = record.route.model.0;
+        let latency = &tables.latency;
+        let first = latency.observe(&mut places.latency, bank, model, record.latency);
+        if let (Some(octave), Some(id)) = (first, record.request_id) {
+            self.exemplar(octave, record.latency, record.finished, id);
+        }
+        if let Some(overhead) = record.overhead {
+            let (table, places) = (&self.tables.overhead, &mut self.places.overhead);
+            let _first = table.observe(places, bank, record.endpoint as u32, overhead);
+        }
+        for attempt in record.attempts {
+            self.attempt(attempt);
+        }
+        if is_uncommon(record) {
+            self.uncommon(record);
+        }
     }
-    let model = record.route.model.0;
-    let (table, slots) = (&buffer.latency, &mut places.latency);
-    let first_in = observe(table, slots, epoch, &LATENCY, model, record.latency);
-    if let Some(block) = first_in {
-        add_exemplar(buffer, places, epoch, block, record);
+
+    /// What most requests do not have. Inlined, so that what a caller never has costs it
+    /// nothing, and its record need not stand in memory.
+    #[inline]
+    fn uncommon(&mut self, record: &Record<'_>) {
+        let Self {
+            tables,
+            places,
+            bank,
+        } = self;
+        let bank = *bank;
+        let (route, client) = (record.route.id.0, record.client.0);
+        if is_rare(record) {
+            let rare = Rare::of(record);
+            if let Some(chunk) = tables.routes_rare.chunk(&mut places.routes_rare, route) {
+                rare.add(chunk, bank, route);
+            }
+            if let Some(chunk) = tables.clients_rare.chunk(&mut places.clients_rare, client) {
+                rare.add(chunk, bank, client);
+            }
+        }
+        if let Some(error) = record.error {
+            let of = record.route.provider.0;
+            if let Some(chunk) = tables.providers.chunk(&mut places.providers, of) {
+                chunk.add(bank, of, error as usize, 1);
+            }
+        }
+        if let Some(limit) = record.limited {
+            let column = limits::column(Origin::Gateway, limit);
+            let places = &mut places.clients_limits;
+            if let Some(chunk) = tables.clients_limits.chunk(places, client) {
+                chunk.add(bank, client, column, 1);
+            }
+        }
+        let model = record.route.model.0;
+        if let Some(time) = record.time_to_first_token {
+            let places = &mut places.first_token;
+            let _first = tables.first_token.observe(places, bank, model, time);
+        }
+        if let Some(time) = record.time_per_output_token {
+            let places = &mut places.per_token;
+            let _first = tables.per_token.observe(places, bank, model, time);
+        }
     }
-    if let Some(overhead) = record.overhead {
-        let (table, slots) = (&buffer.overhead, &mut places.overhead);
-        let endpoint = record.endpoint as u32;
-        let _first = observe(table, slots, epoch, &OVERHEAD, endpoint, overhead);
+
+    #[inline]
+    fn attempt(&mut self, attempt: &Attempt) {
+        let Self {
+            tables,
+            places,
+            bank,
+        } = self;
+        let Attempt {
+            route,
+            outcome,
+            latency,
+            limited,
+        } = *attempt;
+        if let Some(chunk) = tables.attempts.chunk(&mut places.attempts, route.id.0) {
+            chunk.add(*bank, route.id.0, outcome as usize, 1);
+        }
+        let model = route.model.0;
+        let upstream = &tables.upstream;
+        let _first = upstream.observe(&mut places.upstream, *bank, model, latency);
+        if let Some(limit) = limited
+            && let Some(chunk) = tables
+                .keys_limits
+                .chunk(&mut places.keys_limits, route.key.0)
+        {
+            let column = limits::column(Origin::Provider, limit);
+            chunk.add(*bank, route.key.0, column, 1);
+        }
     }
-    if is_rare(record) {
-        let rare = Rare::of(record);
-        rare.add(
-            buffer
-                .routes_rare
-                .row(&mut places.routes_rare, epoch, route),
-        );
-        rare.add(
-            buffer
-                .clients_rare
-                .row(&mut places.clients_rare, epoch, client),
-        );
+
+    /// Keeps the request that is the first in its octave.
+    #[cold]
+    fn exemplar(&mut self, octave: u32, latency: Micros, at: UnixMillis, request_id: &str) {
+        let (tables, places) = (self.tables, &mut self.places.exemplars);
+        if let Some(cells) = exemplar::pack(latency, at, request_id)
+            && let Some(chunk) = tables.exemplars.chunk(places, octave)
+        {
+            for (cell, value) in chunk.row(self.bank, octave).iter().zip(cells) {
+                cell.store(value, Ordering::Relaxed);
+            }
+            chunk.touch(self.bank, octave);
+        }
     }
-    if let Some(error) = record.error {
-        let of = record.route.provider.0;
-        let cells = buffer.providers.row(&mut places.providers, epoch, of);
-        add(&cells[error as usize], 1);
-    }
-    if let Some(limit) = record.limited {
-        let cells = buffer
-            .clients_limits
-            .row(&mut places.clients_limits, epoch, client);
-        add(&cells[limits::column(Origin::Gateway, limit)], 1);
-    }
-    if let Some(time) = record.time_to_first_token {
-        let (table, slots) = (&buffer.first_token, &mut places.first_token);
-        let _first = observe(table, slots, epoch, &TIME_TO_FIRST_TOKEN, model, time);
-    }
-    if let Some(time) = record.time_per_output_token {
-        let (table, slots) = (&buffer.per_token, &mut places.per_token);
-        let _first = observe(table, slots, epoch, &TIME_PER_OUTPUT_TOKEN, model, time);
-    }
-    for attempt in record.attempts {
-        add_attempt(buffer, places, epoch, attempt);
+
+    #[inline]
+    fn active(&mut self, provider: ProviderId, change: i64) {
+        let (tables, places) = (self.tables, &mut self.places.providers);
+        if let Some(chunk) = tables.providers.chunk(places, provider.0) {
+            let cell = &chunk.row(self.bank, provider.0)[provider::ACTIVE];
+            let before = cell.load(Ordering::Relaxed);
+            cell.store(before.wrapping_add_signed(change), Ordering::Relaxed);
+            if before == 0 {
+                chunk.touch(self.bank, provider.0);
+            }
+        }
     }
 }
 
@@ -312,19 +382,40 @@ impl Used {
     #[inline]
     fn of(record: &Record<'_>) -> Self {
         let tokens = &record.tokens;
-        Self {
+        let mut used = Self {
             failed: record.error.is_some(),
-            input: tokens.input.min(NUMBER_MAX),
-            output: tokens.output.min(NUMBER_MAX),
-            cached_input: tokens.cached_input.min(NUMBER_MAX),
-            reasoning: tokens.reasoning.min(NUMBER_MAX),
-            cost: record.cost.map_or(0, |cost| cost.0.min(NUMBER_MAX)),
+            input: tokens.input,
+            output: tokens.output,
+            cached_input: tokens.cached_input,
+            reasoning: tokens.reasoning,
+            cost: record.cost.map_or(0, |cost| cost.0),
+        };
+        let all = used.input | used.output | used.cached_input | used.reasoning | used.cost;
+        if all >= NUMBER_MAX {
+            used.cut();
+        }
+        used
+    }
+
+    #[cold]
+    fn cut(&mut self) {
+        let Self {
+            failed: _,
+            input,
+            output,
+            cached_input,
+            reasoning,
+            cost,
+        } = self;
+        for number in [input, output, cached_input, reasoning, cost] {
+            *number = (*number).min(NUMBER_MAX);
         }
     }
 
+    /// Adds to a row; whether it had no request before.
     #[inline]
-    fn add(&self, cells: &[AtomicU64; 8]) {
-        add(&cells[usage::REQUESTS], 1);
+    fn add(&self, cells: &[AtomicU64; 8]) -> bool {
+        let before = add(&cells[usage::REQUESTS], 1);
         add(&cells[usage::INPUT], self.input);
         add(&cells[usage::OUTPUT], self.output);
         add(&cells[usage::COST], self.cost);
@@ -335,7 +426,18 @@ impl Used {
             add(&cells[usage::CACHED_INPUT], self.cached_input);
             add(&cells[usage::REASONING], self.reasoning);
         }
+        before == 0
     }
+}
+
+/// Whether there is more to a record than [`Used`], its latency and its attempts.
+#[inline]
+fn is_uncommon(record: &Record<'_>) -> bool {
+    is_rare(record)
+        || record.error.is_some()
+        || record.limited.is_some()
+        || record.time_to_first_token.is_some()
+        || record.time_per_output_token.is_some()
 }
 
 #[inline]
@@ -357,7 +459,7 @@ struct Rare {
 }
 
 impl Rare {
-    #[cold]
+    #[inline]
     fn of(record: &Record<'_>) -> Self {
         let tokens = &record.tokens;
         let source = match record.usage {
@@ -377,59 +479,10 @@ impl Rare {
         }
     }
 
-    fn add(&self, cells: &[AtomicU64; 8]) {
+    #[cold]
+    fn add(&self, chunk: &Chunk<8>, bank: Bank, id: u32) {
         for (column, n) in self.cells {
-            add(&cells[column], n);
-        }
-    }
-}
-
-#[inline]
-fn add_attempt(buffer: &Buffer, places: &mut Places, epoch: u64, attempt: &Attempt) {
-    let Attempt {
-        route,
-        outcome,
-        latency,
-        limited,
-    } = *attempt;
-    let cells = buffer.attempts.row(&mut places.attempts, epoch, route.id.0);
-    add(&cells[outcome as usize], 1);
-    let (table, slots) = (&buffer.upstream, &mut places.upstream);
-    let _first = observe(table, slots, epoch, &LATENCY, route.model.0, latency);
-    if let Some(limit) = limited {
-        let cells = buffer
-            .keys_limits
-            .row(&mut places.keys_limits, epoch, route.key.0);
-        add(&cells[limits::column(Origin::Provider, limit)], 1);
-    }
-}
-
-/// Counts a value; the block it fell into, if it is the first there since the turn.
-#[inline]
-fn observe(
-    table: &Touched<BLOCK_WIDTH>,
-    slots: &mut Slots<BLOCK_WIDTH>,
-    epoch: u64,
-    layout: &Layout,
-    series: u32,
-    value: Micros,
-) -> Option<u32> {
-    let cell = layout.cell(value.0);
-    let block = series * BLOCKS as u32 + (cell / BLOCK_CELLS) as u32;
-    let (cells, is_first) = table.row_or_new(slots, epoch, block);
-    add(&cells[0], value.0.min(NUMBER_MAX));
-    add(&cells[1 + cell % BLOCK_CELLS], 1);
-    is_first.then_some(block)
-}
-
-/// Keeps the request that is the first in its block.
-#[cold]
-fn add_exemplar(buffer: &Buffer, places: &mut Places, epoch: u64, block: u32, record: &Record<'_>) {
-    let pack = |id| exemplar::pack(record.latency, record.finished, id);
-    if let Some(cells) = record.request_id.and_then(pack) {
-        let row = buffer.exemplars.row(&mut places.exemplars, epoch, block);
-        for (cell, value) in row.iter().zip(cells) {
-            cell.store(value, Ordering::Relaxed);
+            chunk.add(bank, id, column, n);
         }
     }
 }

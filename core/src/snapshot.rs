@@ -1,26 +1,28 @@
 //! What the shards hold together at one moment: the source of every output.
 
 use crate::catalog::{ClientId, EventId, KeyId, ModelId, ProviderId, RouteId};
-use crate::columns::{Combine, SUMS, limits, provider, rare, usage};
+use crate::columns::{Columns, Combine, OfProvider, Sums, Usage, limits, provider, rare, usage};
 use crate::exemplar::{Exemplar, Exemplars};
-use crate::histogram::{BLOCKS, LATENCY, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN};
+use crate::flip::Bank;
+use crate::histogram::{LATENCY, OCTAVES, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN};
 use crate::histograms::{HistogramView, Histograms};
 use crate::record::{Endpoint, ErrorType, Limit, Origin, Outcome, Tokens, UsageSource};
-use crate::shard::{BLOCK_WIDTH, Buffer};
+use crate::shard::Tables;
 use crate::units::{NanoUsd, UnixMillis};
+use std::marker::PhantomData;
 
-/// A table of totals, dense by id.
+/// A table of totals, dense by id; `C` says how its columns combine.
 #[derive(Clone, Debug)]
-struct Sheet<const WIDTH: usize> {
+struct Sheet<C, const WIDTH: usize> {
     rows: Vec<[u64; WIDTH]>,
-    combine: [Combine; WIDTH],
+    columns: PhantomData<C>,
 }
 
-impl<const WIDTH: usize> Sheet<WIDTH> {
-    const fn new(combine: [Combine; WIDTH]) -> Self {
+impl<C: Columns<WIDTH>, const WIDTH: usize> Sheet<C, WIDTH> {
+    const fn new() -> Self {
         Self {
             rows: Vec::new(),
-            combine,
+            columns: PhantomData,
         }
     }
 
@@ -32,15 +34,25 @@ impl<const WIDTH: usize> Sheet<WIDTH> {
     fn add(&mut self, id: u32, row: &[u64; WIDTH]) {
         let at = id as usize;
         if self.rows.len() <= at {
-            self.rows.resize(at + 1, [0; WIDTH]);
+            self.grow(at + 1);
         }
-        for ((have, more), combine) in self.rows[at].iter_mut().zip(row).zip(self.combine) {
+        for ((have, more), combine) in self.rows[at].iter_mut().zip(row).zip(C::COMBINE) {
             *have = match combine {
                 Combine::Sum => have.saturating_add(*more),
                 Combine::Latest => (*have).max(*more),
                 Combine::Gauge => have.wrapping_add(*more),
             };
         }
+    }
+
+    /// By an eighth at a time: a table of a long life should not be half empty.
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        if self.rows.capacity() < len {
+            let more = len + len / 8 - self.rows.len();
+            self.rows.reserve_exact(more);
+        }
+        self.rows.resize(len, [0; WIDTH]);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -52,7 +64,7 @@ impl<const WIDTH: usize> Sheet<WIDTH> {
     fn since(&self, earlier: &Self) -> Self {
         let rows = (0..).zip(&self.rows).map(|(id, now)| {
             let then = earlier.row(id);
-            std::array::from_fn(|at| match self.combine[at] {
+            std::array::from_fn(|at| match C::COMBINE[at] {
                 Combine::Sum => now[at].saturating_sub(then[at]),
                 Combine::Latest => now[at],
                 Combine::Gauge => now[at].wrapping_sub(then[at]),
@@ -60,7 +72,7 @@ impl<const WIDTH: usize> Sheet<WIDTH> {
         });
         Self {
             rows: rows.collect(),
-            combine: self.combine,
+            columns: PhantomData,
         }
     }
 }
@@ -125,15 +137,15 @@ impl Totals {
 /// All counters of a meter, made of whole records. Ids are those of its catalogue.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    routes: Sheet<8>,
-    routes_rare: Sheet<8>,
-    clients: Sheet<8>,
-    clients_rare: Sheet<8>,
-    clients_limits: Sheet<8>,
-    providers: Sheet<16>,
-    attempts: Sheet<8>,
-    keys_limits: Sheet<8>,
-    events: Sheet<1>,
+    routes: Sheet<Usage, 8>,
+    routes_rare: Sheet<Sums, 8>,
+    clients: Sheet<Usage, 8>,
+    clients_rare: Sheet<Sums, 8>,
+    clients_limits: Sheet<Sums, 8>,
+    providers: Sheet<OfProvider, 16>,
+    attempts: Sheet<Sums, 8>,
+    keys_limits: Sheet<Sums, 8>,
+    events: Sheet<Sums, 1>,
     latency: Histograms,
     first_token: Histograms,
     per_token: Histograms,
@@ -145,15 +157,15 @@ pub struct Snapshot {
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
-            routes: Sheet::new(usage::COMBINE),
-            routes_rare: Sheet::new(SUMS),
-            clients: Sheet::new(usage::COMBINE),
-            clients_rare: Sheet::new(SUMS),
-            clients_limits: Sheet::new(SUMS),
-            providers: Sheet::new(provider::COMBINE),
-            attempts: Sheet::new(SUMS),
-            keys_limits: Sheet::new(SUMS),
-            events: Sheet::new([Combine::Sum]),
+            routes: Sheet::new(),
+            routes_rare: Sheet::new(),
+            clients: Sheet::new(),
+            clients_rare: Sheet::new(),
+            clients_limits: Sheet::new(),
+            providers: Sheet::new(),
+            attempts: Sheet::new(),
+            keys_limits: Sheet::new(),
+            events: Sheet::new(),
             latency: Histograms::new(&LATENCY),
             first_token: Histograms::new(&TIME_TO_FIRST_TOKEN),
             per_token: Histograms::new(&TIME_PER_OUTPUT_TOKEN),
@@ -165,48 +177,50 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// Adds what a buffer of a shard holds.
-    pub(crate) fn add_buffer(&mut self, buffer: &Buffer) {
-        buffer.routes.read(|id, row| self.routes.add(id, &row));
-        buffer
+    /// Takes over what a bank of a shard holds.
+    pub(crate) fn take(&mut self, tables: &Tables, bank: Bank) {
+        tables
+            .routes
+            .take(bank, |id, row| self.routes.add(id, &row));
+        tables
             .routes_rare
-            .read(|id, row| self.routes_rare.add(id, &row));
-        buffer.clients.read(|id, row| self.clients.add(id, &row));
-        buffer
+            .take(bank, |id, row| self.routes_rare.add(id, &row));
+        tables
+            .clients
+            .take(bank, |id, row| self.clients.add(id, &row));
+        tables
             .clients_rare
-            .read(|id, row| self.clients_rare.add(id, &row));
-        buffer
+            .take(bank, |id, row| self.clients_rare.add(id, &row));
+        tables
             .clients_limits
-            .read(|id, row| self.clients_limits.add(id, &row));
-        buffer
+            .take(bank, |id, row| self.clients_limits.add(id, &row));
+        tables
             .providers
-            .read(|id, row| self.providers.add(id, &row));
-        buffer.attempts.read(|id, row| self.attempts.add(id, &row));
-        buffer
+            .take(bank, |id, row| self.providers.add(id, &row));
+        tables
+            .attempts
+            .take(bank, |id, row| self.attempts.add(id, &row));
+        tables
             .keys_limits
-            .read(|id, row| self.keys_limits.add(id, &row));
-        buffer.events.read(|id, row| self.events.add(id, &row));
-        let blocks = |of: &mut Histograms, id: u32, row: &[u64; BLOCK_WIDTH]| {
-            of.add(id / BLOCKS as u32, id % BLOCKS as u32, row);
-        };
-        buffer
-            .latency
-            .read(|id, row| blocks(&mut self.latency, id, &row));
-        buffer
-            .first_token
-            .read(|id, row| blocks(&mut self.first_token, id, &row));
-        buffer
-            .per_token
-            .read(|id, row| blocks(&mut self.per_token, id, &row));
-        buffer
-            .upstream
-            .read(|id, row| blocks(&mut self.upstream, id, &row));
-        buffer
-            .overhead
-            .read(|id, row| blocks(&mut self.overhead, id, &row));
-        buffer
+            .take(bank, |id, row| self.keys_limits.add(id, &row));
+        tables
+            .events
+            .take(bank, |id, row| self.events.add(id, &row));
+        let histograms = [
+            (&tables.latency, &mut self.latency),
+            (&tables.first_token, &mut self.first_token),
+            (&tables.per_token, &mut self.per_token),
+            (&tables.upstream, &mut self.upstream),
+            (&tables.overhead, &mut self.overhead),
+        ];
+        for (octaves, totals) in histograms {
+            octaves.take(bank, |series, first, counts, sum| {
+                totals.add(series, first, counts, sum);
+            });
+        }
+        tables
             .exemplars
-            .read(|block, cells| self.exemplars.add(block, &cells));
+            .take(bank, |octave, cells| self.exemplars.add(octave, &cells));
     }
 
     /// Adds another snapshot of the same catalogue; the order of merges does not matter.
@@ -342,8 +356,8 @@ impl Snapshot {
     /// classic bucket, ascending.
     #[must_use]
     pub fn exemplars(&self, id: ModelId) -> Vec<Exemplar> {
-        let first = id.0 * BLOCKS as u32;
-        self.exemplars.of(&LATENCY, first..first + BLOCKS as u32)
+        let first = id.0 * OCTAVES as u32;
+        self.exemplars.of(&LATENCY, first..first + OCTAVES as u32)
     }
 
     /// Time to first token of a (provider, model).
