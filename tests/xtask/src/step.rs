@@ -114,26 +114,28 @@ fn doc() -> Result<Tally, Failure> {
 }
 
 /// Unit, property and doc tests of everything but the end-to-end crate. The exporters' come
-/// with the feature that the gateway does not need, so that none of them is left out.
+/// with the feature that the gateway does not need, so that none of them is left out; those of
+/// the collector once more with that crate's other set of types.
 fn unit() -> Result<Tally, Failure> {
-    let exporters = run(cargo(
-        "test --locked -p coo-llm-exporters --features prometheus --no-fail-fast",
-    ));
-    let others = run(cargo(
-        "test --locked --workspace --exclude coo-llm-tests --exclude coo-llm-exporters --no-fail-fast",
-    ));
-    both(exporters, others)
+    const EXPORTERS: &str = "test --locked -p coo-llm-exporters --no-fail-fast --features";
+    let commands = [
+        format!("{EXPORTERS} prometheus"),
+        format!("{EXPORTERS} prometheus,prometheus/protobuf --lib collector"),
+        "test --locked --workspace --exclude coo-llm-tests --exclude coo-llm-exporters --no-fail-fast"
+            .to_owned(),
+    ];
+    run_all(commands.iter().map(|arguments| cargo(arguments)))
 }
 
-/// The tests of two commands; it fails where one of them did.
-fn both(first: Result<Tally, Failure>, second: Result<Tally, Failure>) -> Result<Tally, Failure> {
+/// Runs commands one after the other, whatever becomes of each; fails where one of them did.
+fn run_all(commands: impl Iterator<Item = Command>) -> Result<Tally, Failure> {
     let (mut tally, mut whys) = (Tally::default(), Vec::new());
-    for outcome in [first, second] {
-        match outcome {
+    for command in commands {
+        match run(command) {
             Ok(ran) => tally.add(ran),
-            Err(Failure { tally: ran, why }) => {
-                tally.add(ran);
-                whys.push(why);
+            Err(failure) => {
+                tally.add(failure.tally);
+                whys.push(failure.why);
             }
         }
     }
