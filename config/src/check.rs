@@ -16,6 +16,19 @@ pub(crate) fn check(config: &Config, reader: &Reader<'_>) {
             "the tokio runtime waits with epoll only; write auto or epoll, or choose another runtime",
         );
     }
+    if config.server.runtime == Runtime::Glommio {
+        if !cfg!(feature = "glommio") {
+            reader.complain(
+                "server.runtime",
+                "this build has no glommio; write auto, monoio or tokio, or build it with `--features glommio`",
+            );
+        } else if config.server.driver == Driver::Epoll {
+            reader.complain(
+                "server.driver",
+                "the glommio runtime waits with io_uring only; write auto or io_uring, or choose another runtime",
+            );
+        }
+    }
     let ids = config.providers.iter().map(|provider| provider.id.as_str());
     unique("llm_providers", "id", ids, reader);
     unique(

@@ -4,7 +4,6 @@
 use crate::config::Config;
 use crate::provider::ProviderType;
 use crate::reader::Reader;
-use crate::server::Runtime;
 
 /// Reports everything in the file that this version would otherwise ignore.
 #[rustfmt::skip] // One line a feature, so that building it deletes one line.
@@ -17,7 +16,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     };
     let Config { server, providers, clients, .. } = config;
 
-    refuse(server.runtime == Runtime::Glommio, "server.runtime", "the glommio runtime is", "write auto, monoio or tokio");
     refuse(given("server.tls"), "server.tls", "TLS of the listeners is", "remove `server.tls`");
     refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
     refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");

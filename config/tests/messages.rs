@@ -88,12 +88,17 @@ const CASES: &[(&str, &[&str])] = &[
     ("model_aliases: { fast: \"openai:gpt\" }\n", &["config:4:24: model_aliases.fast: no provider has this id; the providers are sim"]),
     ("model_aliases: { fast: \"sim:a:b\" }\n", &[]),
     // not built yet
-    ("server: { runtime: glommio }\n", &["config:4:20: server.runtime: the glommio runtime is not built in this version yet; write auto, monoio or tokio"]),
     ("server: { tls: { cert: a, key: b } }\n", &["config:4:16: server.tls: TLS of the listeners is not built in this version yet; remove `server.tls`"]),
     ("server: { cors: { enabled: true } }\n", &["config:4:28: server.cors.enabled: CORS is not built in this version yet; write false"]),
     ("server: { cors: { enabled: false }, webui: { enabled: false, admin_password_hash: $argon2id$v=19$x } }\n", &[]),
     ("server: { webui: { admin_password_hash: hunter2 } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`", "config:4:41: server.webui.admin_password_hash: is not an argon2id hash; make one with `coo-llm hash-password`"]),
     ("server: { webui: { admin_id: me } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`"]),
+    #[cfg(not(feature = "glommio"))]
+    ("server: { runtime: glommio }\n", &["config:4:20: server.runtime: this build has no glommio; write auto, monoio or tokio, or build it with `--features glommio`"]),
+    #[cfg(feature = "glommio")]
+    ("server: { runtime: glommio, driver: epoll }\n", &["config:4:37: server.driver: the glommio runtime waits with io_uring only; write auto or io_uring, or choose another runtime"]),
+    #[cfg(feature = "glommio")]
+    ("server: { runtime: glommio }\n", &[]),
     ("server: { runtime: tokio, driver: io_uring }\n", &["config:4:35: server.driver: the tokio runtime waits with epoll only; write auto or epoll, or choose another runtime"]),
     ("storage:\n  history: { type: sqlite }\n", &["config:5:12: storage.history: history is not built in this version yet; remove `storage.history`"]),
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`"]),

@@ -2,6 +2,8 @@
 //! [`Backend`](crate::Backend), of `Io` and of the listener's `Socket`, and an arm where
 //! the compiler asks for it.
 
+#[cfg(all(feature = "glommio", target_os = "linux"))]
+pub(crate) mod glommio;
 #[cfg(target_os = "linux")]
 pub(crate) mod monoio;
 #[cfg(target_os = "linux")]
@@ -37,6 +39,8 @@ fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAdd
 pub(crate) enum Runtime {
     #[cfg(target_os = "linux")]
     Monoio(monoio::Runtime),
+    #[cfg(all(feature = "glommio", target_os = "linux"))]
+    Glommio(glommio::Runtime),
     Tokio(tokio::Runtime),
 }
 
@@ -47,6 +51,10 @@ impl Runtime {
             Backend::Monoio => monoio::Runtime::new(driver).map(Self::Monoio),
             #[cfg(not(target_os = "linux"))]
             Backend::Monoio => Err(io::Error::from(io::ErrorKind::Unsupported)),
+            #[cfg(all(feature = "glommio", target_os = "linux"))]
+            Backend::Glommio => glommio::Runtime::new().map(Self::Glommio),
+            #[cfg(not(all(feature = "glommio", target_os = "linux")))]
+            Backend::Glommio => Err(io::Error::from(io::ErrorKind::Unsupported)),
             Backend::Tokio => tokio::Runtime::new().map(Self::Tokio),
         }
     }
@@ -55,6 +63,8 @@ impl Runtime {
         match self {
             #[cfg(target_os = "linux")]
             Self::Monoio(runtime) => runtime.block_on(future),
+            #[cfg(all(feature = "glommio", target_os = "linux"))]
+            Self::Glommio(runtime) => runtime.block_on(future),
             Self::Tokio(runtime) => runtime.block_on(future),
         }
     }

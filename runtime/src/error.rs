@@ -56,7 +56,13 @@ impl fmt::Display for StartError {
             Self::NoWorkers => write!(f, "at least one worker is needed"),
             Self::Bind { addr, source } => write!(f, "cannot listen on {addr}: {source}"),
             Self::NotBuilt { backend } => {
-                write!(f, "the {backend:?} backend is not in this build")
+                write!(f, "the {backend:?} backend is not in this build")?;
+                match backend {
+                    BackendChoice::Glommio => {
+                        f.write_str("; build it for Linux with the cargo feature `glommio`")
+                    }
+                    _ => Ok(()),
+                }
             }
             Self::Unsupported { backend, driver } => {
                 write!(f, "the {backend:?} backend has no {driver:?} driver")
@@ -92,15 +98,15 @@ impl std::error::Error for StartError {
 pub(crate) fn refusal_and_remedy(source: &io::Error) -> String {
     let remedy = match source.kind() {
         io::ErrorKind::PermissionDenied => {
-            "allow io_uring_setup in the seccomp profile and set sysctl kernel.io_uring_disabled=0, or use the epoll driver"
+            "allow io_uring_setup in the seccomp profile and set sysctl kernel.io_uring_disabled=0, or run monoio or tokio on epoll"
         }
         io::ErrorKind::OutOfMemory => {
-            "raise the locked memory limit (ulimit -l, LimitMEMLOCK=), or use the epoll driver"
+            "raise the locked memory limit (ulimit -l, LimitMEMLOCK=), or run monoio or tokio on epoll"
         }
         io::ErrorKind::Unsupported => {
-            "use a kernel from 5.11 on with io_uring and a seccomp profile that knows it, or use the epoll driver"
+            "use a kernel from 5.11 on with io_uring and a seccomp profile that knows it, or run monoio or tokio on epoll"
         }
-        _ => "use the epoll driver",
+        _ => "run monoio or tokio on epoll",
     };
     format!("{source}; {remedy}")
 }

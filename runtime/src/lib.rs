@@ -22,7 +22,7 @@
 //!                    spawn(connection)  ->  Tasks: futures live here, in the thread
 //!                      |                      ^ poll(key)
 //!                      v                      |
-//!                    backend: monoio (io_uring | epoll), tokio current_thread
+//!                    backend: monoio (io_uring | epoll), tokio current_thread, glommio (io_uring)
 //! ```
 //!
 //! | backend | driver | IO | accept |
@@ -30,6 +30,7 @@
 //! | monoio | epoll | readiness (`poll-io`) | accept4, then wait for readiness |
 //! | monoio | io_uring | readiness (`poll-io`), waited for in the ring | accept4, then `POLL_ADD` |
 //! | tokio | epoll | readiness | tokio's own |
+//! | glommio (cargo feature `glommio`) | io_uring | readiness, waited for in the ring | accept4, then `POLL_ADD` |
 //!
 //! [`Driver::AUTO`] is epoll, by measurement: see BENCH.md beside this crate's manifest.
 //! A refused io_uring falls back to epoll for all workers together, and

@@ -38,6 +38,8 @@ pub struct Listener {
 enum Socket {
     #[cfg(target_os = "linux")]
     Monoio(crate::backend::monoio::Listener),
+    #[cfg(all(feature = "glommio", target_os = "linux"))]
+    Glommio(crate::backend::glommio::Listener),
     Tokio(crate::backend::tokio::Listener),
 }
 
@@ -50,6 +52,10 @@ impl Listener {
             Backend::Monoio => Socket::Monoio(crate::backend::monoio::Listener::new(socket)?),
             #[cfg(not(target_os = "linux"))]
             Backend::Monoio => unreachable!("monoio is never selected on this system"),
+            #[cfg(all(feature = "glommio", target_os = "linux"))]
+            Backend::Glommio => Socket::Glommio(crate::backend::glommio::Listener::new(socket)),
+            #[cfg(not(all(feature = "glommio", target_os = "linux")))]
+            Backend::Glommio => unreachable!("glommio is never selected in this build"),
             Backend::Tokio => Socket::Tokio(crate::backend::tokio::Listener::new(socket)?),
         };
         Ok(Self {
@@ -124,6 +130,11 @@ impl Listener {
                 let (io, peer) = listener.accept().await?;
                 (Io::Monoio(io), peer)
             }
+            #[cfg(all(feature = "glommio", target_os = "linux"))]
+            Socket::Glommio(listener) => {
+                let (io, peer) = listener.accept().await?;
+                (Io::Glommio(io), peer)
+            }
             Socket::Tokio(listener) => {
                 let (io, peer) = listener.accept().await?;
                 (Io::Tokio(io), peer)
@@ -149,6 +160,10 @@ impl Listener {
             Socket::Monoio(listener) => listener
                 .try_accept()?
                 .map(|(io, peer)| TcpStream::new(Io::Monoio(io), peer)),
+            #[cfg(all(feature = "glommio", target_os = "linux"))]
+            Socket::Glommio(listener) => listener
+                .try_accept()?
+                .map(|(io, peer)| TcpStream::new(Io::Glommio(io), peer)),
             Socket::Tokio(listener) => listener
                 .try_accept()?
                 .map(|(io, peer)| TcpStream::new(Io::Tokio(io), peer)),

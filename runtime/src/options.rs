@@ -11,7 +11,8 @@ pub enum BackendChoice {
     Auto,
     /// monoio: Linux only.
     Monoio,
-    /// glommio: not in this build, see [`StartError::NotBuilt`](crate::StartError::NotBuilt).
+    /// glommio, on io_uring alone: Linux, and builds with the cargo feature `glommio`; else
+    /// [`StartError::NotBuilt`](crate::StartError::NotBuilt).
     Glommio,
     /// One tokio current-thread runtime a worker: runs everywhere.
     Tokio,
@@ -36,6 +37,8 @@ pub enum DriverChoice {
 pub enum Backend {
     /// monoio.
     Monoio,
+    /// glommio.
+    Glommio,
     /// tokio, one current-thread runtime a worker.
     Tokio,
 }
@@ -53,6 +56,7 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Monoio => "monoio",
+            Self::Glommio => "glommio",
             Self::Tokio => "tokio",
         })
     }

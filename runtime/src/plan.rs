@@ -23,14 +23,17 @@ impl Plan {
             BackendChoice::Auto if on_linux => Backend::Monoio,
             BackendChoice::Auto | BackendChoice::Tokio => Backend::Tokio,
             BackendChoice::Monoio if on_linux => Backend::Monoio,
+            BackendChoice::Glommio if on_linux && cfg!(feature = "glommio") => Backend::Glommio,
             BackendChoice::Monoio | BackendChoice::Glommio => {
                 return Err(StartError::NotBuilt { backend });
             }
         };
         let (first, fall_back) = match (picked, driver) {
-            (Backend::Tokio, DriverChoice::IoUring) => {
+            (Backend::Tokio, DriverChoice::IoUring) | (Backend::Glommio, DriverChoice::Epoll) => {
                 return Err(StartError::Unsupported { backend, driver });
             }
+            // It has no other: where the ring is refused there is nothing to fall back to.
+            (Backend::Glommio, _) => (Driver::IoUring, None),
             (Backend::Tokio, _) | (_, DriverChoice::Epoll) => (Driver::Epoll, None),
             (Backend::Monoio, DriverChoice::IoUring) => (Driver::IoUring, None),
             (Backend::Monoio, DriverChoice::PreferIoUring) => {
@@ -72,12 +75,28 @@ mod tests {
             plan(BackendChoice::Tokio, DriverChoice::IoUring),
             Err("the Tokio backend has no IoUring driver".to_owned())
         );
-        for driver in [DriverChoice::Auto, DriverChoice::IoUring] {
-            assert_eq!(
-                plan(BackendChoice::Glommio, driver),
-                Err("the Glommio backend is not in this build".to_owned())
-            );
+    }
+
+    #[cfg(all(feature = "glommio", target_os = "linux"))]
+    #[test]
+    fn glommio_has_one_driver() {
+        let plan = |driver| Plan::new(BackendChoice::Glommio, driver);
+        let glommio = Plan {
+            backend: Backend::Glommio,
+            first: Driver::IoUring,
+            fall_back: None,
+        };
+        for driver in [
+            DriverChoice::Auto,
+            DriverChoice::IoUring,
+            DriverChoice::PreferIoUring,
+        ] {
+            assert_eq!(plan(driver).ok(), Some(glommio));
         }
+        assert!(matches!(
+            plan(DriverChoice::Epoll),
+            Err(StartError::Unsupported { .. })
+        ));
     }
 
     #[cfg(target_os = "linux")]

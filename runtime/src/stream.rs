@@ -24,6 +24,8 @@ pub struct TcpStream {
 pub(crate) enum Io {
     #[cfg(target_os = "linux")]
     Monoio(::monoio::net::tcp::stream_poll::TcpStreamPoll),
+    #[cfg(all(feature = "glommio", target_os = "linux"))]
+    Glommio(crate::backend::glommio::Stream),
     Tokio(::tokio::net::TcpStream),
 }
 
@@ -33,6 +35,8 @@ macro_rules! on {
         match $io {
             #[cfg(target_os = "linux")]
             Io::Monoio($stream) => $call,
+            #[cfg(all(feature = "glommio", target_os = "linux"))]
+            Io::Glommio($stream) => $call,
             Io::Tokio($stream) => $call,
         }
     };
@@ -54,6 +58,10 @@ pub async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
         Backend::Monoio => Io::Monoio(crate::backend::monoio::connect(addr).await?),
         #[cfg(not(target_os = "linux"))]
         Backend::Monoio => unreachable!("monoio is never selected on this system"),
+        #[cfg(all(feature = "glommio", target_os = "linux"))]
+        Backend::Glommio => Io::Glommio(crate::backend::glommio::connect(addr).await?),
+        #[cfg(not(all(feature = "glommio", target_os = "linux")))]
+        Backend::Glommio => unreachable!("glommio is never selected in this build"),
         Backend::Tokio => Io::Tokio(crate::backend::tokio::connect(addr).await?),
     };
     Ok(TcpStream::new(io, addr))

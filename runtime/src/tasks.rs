@@ -60,6 +60,10 @@ fn spawn_boxed(future: LocalBoxFuture<'static, ()>, counted: bool) {
         Backend::Monoio => crate::backend::monoio::spawn(task),
         #[cfg(not(target_os = "linux"))]
         Backend::Monoio => unreachable!("monoio is never selected on this system"),
+        #[cfg(all(feature = "glommio", target_os = "linux"))]
+        Backend::Glommio => crate::backend::glommio::spawn(task),
+        #[cfg(not(all(feature = "glommio", target_os = "linux")))]
+        Backend::Glommio => unreachable!("glommio is never selected in this build"),
         Backend::Tokio => crate::backend::tokio::spawn(task),
     }
 }

@@ -18,6 +18,10 @@ pub async fn sleep(duration: Duration) {
         Backend::Monoio => ::monoio::time::sleep(duration).await,
         #[cfg(not(target_os = "linux"))]
         Backend::Monoio => unreachable!("monoio is never selected on this system"),
+        #[cfg(all(feature = "glommio", target_os = "linux"))]
+        Backend::Glommio => ::glommio::timer::sleep(duration).await,
+        #[cfg(not(all(feature = "glommio", target_os = "linux")))]
+        Backend::Glommio => unreachable!("glommio is never selected in this build"),
         Backend::Tokio => ::tokio::time::sleep(duration).await,
     }
 }

@@ -6,7 +6,9 @@ use coo_llm_runtime::{
     BackendChoice, Driver, DriverChoice, Options, StartError, Workers, spawn, start,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule, apply_filter};
+#[cfg(feature = "glommio")]
+use seccompiler::{SeccompCmpArgLen, SeccompCmpOp, SeccompCondition};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
@@ -16,6 +18,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const IO_URING_SETUP: i64 = 425;
 /// The same number on every architecture.
 const IO_URING_ENTER: i64 = 426;
+#[cfg(all(feature = "glommio", target_arch = "x86_64"))]
+const PRLIMIT64: i64 = 302;
+#[cfg(all(feature = "glommio", target_arch = "aarch64"))]
+const PRLIMIT64: i64 = 261;
 const EPERM: u32 = 1;
 const ENOMEM: u32 = 12;
 const ENOSYS: u32 = 38;
@@ -67,7 +73,11 @@ fn options(driver: DriverChoice) -> Options {
 }
 
 fn echo_workers(driver: DriverChoice) -> Result<Workers, StartError> {
-    start(&options(driver), |worker| {
+    echo_workers_on(&options(driver))
+}
+
+fn echo_workers_on(options: &Options) -> Result<Workers, StartError> {
+    start(options, |worker| {
         Box::pin(async move {
             while let Some(accepted) = worker.listener.next(&worker.shutdown).await {
                 let (mut stream, _peer) = accepted.expect("a connection");
@@ -99,9 +109,14 @@ fn rings_open() -> usize {
 }
 
 fn refuse(syscall: i64, errno: u32) {
+    refuse_where(syscall, Vec::new(), errno);
+}
+
+/// Without rules it is refused in any case.
+fn refuse_where(syscall: i64, rules: Vec<SeccompRule>, errno: u32) {
     let arch = std::env::consts::ARCH.try_into().expect("a known machine");
     let filter = SeccompFilter::new(
-        [(syscall, vec![])].into_iter().collect(),
+        [(syscall, rules)].into_iter().collect(),
         SeccompAction::Allow,
         SeccompAction::Errno(errno),
         arch,
@@ -165,6 +180,76 @@ fn child_of_a_refusal() {
     assert_eq!(rings_open(), 0);
 }
 
+#[cfg(feature = "glommio")]
+#[test]
+fn glommio_has_nothing_to_fall_back_to_and_says_why() {
+    for case in CASES {
+        in_a_child("child_of_a_refusal_to_glommio", case.name);
+    }
+}
+
+#[cfg(feature = "glommio")]
+#[test]
+#[ignore = "run in a child process by the test above"]
+fn child_of_a_refusal_to_glommio() {
+    let name = std::env::var(CASE).expect("the parent names the case");
+    let case = CASES.into_iter().find(|case| case.name == name);
+    let case = case.expect("a known case");
+    refuse(case.syscall, case.errno);
+    let mut options = options(DriverChoice::PreferIoUring);
+    options.backend = BackendChoice::Glommio;
+    let error = echo_workers_on(&options).expect_err("no other driver");
+    let text = error.to_string();
+    assert!(
+        matches!(error, StartError::IoUringRefused { .. }) && text.contains(case.says),
+        "{text}"
+    );
+    assert_eq!(rings_open(), 0);
+}
+
+/// glommio wants 512 KiB of locked memory: the limit is raised by who may, as this root of
+/// a child; where the system refuses that, the start fails and says what to do.
+#[cfg(feature = "glommio")]
+#[test]
+fn glommio_raises_the_locked_memory_limit_or_says_that_it_cannot() {
+    for case in ["raised", "refused"] {
+        in_a_child("child_of_a_low_limit_on_glommio", case);
+    }
+}
+
+#[cfg(feature = "glommio")]
+#[test]
+#[ignore = "run in a child process by the test above"]
+fn child_of_a_low_limit_on_glommio() {
+    let case = std::env::var(CASE).expect("the parent names the case");
+    let mut options = options(DriverChoice::Auto);
+    options.backend = BackendChoice::Glommio;
+    let low = Rlimit {
+        current: Some(64 * 1024),
+        maximum: Some(1024 * 1024),
+    };
+    setrlimit(Resource::Memlock, low).expect("lowering is allowed");
+    if case == "raised" {
+        let workers = echo_workers_on(&options).expect("starts");
+        ask(&workers);
+        workers.shutdown();
+        assert_eq!(workers.join(), []);
+        return;
+    }
+    // Reading the limit is the same call, with a null pointer for the new one.
+    let new_limit = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0);
+    let rule = SeccompRule::new(vec![new_limit.expect("a condition")]).expect("a rule");
+    refuse_where(PRLIMIT64, vec![rule], EPERM);
+    let error = echo_workers_on(&options).expect_err("too little");
+    let text = error.to_string();
+    assert!(
+        text.contains("glommio needs 524288 bytes of locked memory, the limit is 65536")
+            && text.contains("LimitMEMLOCK="),
+        "{text}"
+    );
+    assert_eq!(rings_open(), 0);
+}
+
 /// Kernels before 5.12 take the ring's memory from the locked memory limit; later ones do
 /// not. Either way it serves, and says what it runs on.
 #[test]
@@ -203,11 +288,15 @@ fn child_out_of_descriptors() {
         maximum: Some(64),
     };
     setrlimit(Resource::Nofile, few).expect("lowering is allowed");
-    for (backend, driver) in [
+    let mut pairs = vec![
         (BackendChoice::Monoio, DriverChoice::PreferIoUring),
         (BackendChoice::Monoio, DriverChoice::Epoll),
         (BackendChoice::Tokio, DriverChoice::Epoll),
-    ] {
+    ];
+    if cfg!(feature = "glommio") {
+        pairs.push((BackendChoice::Glommio, DriverChoice::Auto));
+    }
+    for (backend, driver) in pairs {
         let mut options = options(driver);
         options.backend = backend;
         options.workers = 1;

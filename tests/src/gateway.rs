@@ -2,9 +2,11 @@
 
 mod binary;
 mod config;
+mod on;
 
 pub use binary::{binary, workspace};
 pub use config::{ADMIN_KEY, ClientKey, Config, ONE_ATTEMPT, Pricing, Provider};
+pub use on::{Pair, runs_on};
 
 use crate::client::{Client, Reply};
 use crate::exposition::Exposition;
@@ -89,14 +91,25 @@ impl Gateway {
         for _ in 1..STARTS_MAX {
             let (mut gateway, ended) = Self::spawn(config, env);
             match ended {
-                None => return gateway,
+                None => return gateway.on_what_was_asked_for(),
                 Some(status) if status.code() == Some(COULD_NOT_START) => gateway.stop(),
                 Some(status) => unreachable!("ended with {status}:\n{}", gateway.log()),
             }
         }
         let (gateway, ended) = Self::spawn(config, env);
         assert!(ended.is_none(), "ended with {ended:?}:\n{}", gateway.log());
-        gateway
+        gateway.on_what_was_asked_for()
+    }
+
+    /// A gateway that fell back would pass a suite that is about another runtime.
+    fn on_what_was_asked_for(self) -> Self {
+        if let Some(pair) = runs_on() {
+            let page = self.metrics();
+            let labels = [("runtime", pair.runtime), ("driver", pair.driver)];
+            let runs = page.count("coo_llm_runtime_info", &labels);
+            assert_eq!(runs, 1, "it is not on {pair:?}:\n{}", self.log());
+        }
+        self
     }
 
     /// Starts it and waits until it is ready or has ended.

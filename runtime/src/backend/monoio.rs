@@ -26,7 +26,7 @@ impl Runtime {
     pub(crate) fn new(driver: Driver) -> io::Result<Self> {
         Ok(match driver {
             Driver::IoUring => {
-                super::probe::probe()?;
+                super::probe::probe_for_monoio()?;
                 let builder = RuntimeBuilder::<IoUringDriver>::new().enable_timer();
                 Self::IoUring(Box::new(builder.build()?))
             }

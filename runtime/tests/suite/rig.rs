@@ -12,21 +12,26 @@ pub(crate) const HANG: Duration = Duration::from_secs(60);
 pub(crate) const LOOPBACK: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Every pair that runs here. Where the system refuses io_uring, the first is epoll too.
-pub(crate) fn all() -> [Options; 3] {
-    [
+/// Every pair of this build. Where the system refuses io_uring, the first is epoll too and
+/// says so; glommio, with the feature of its name, has nothing else and does not start.
+pub(crate) fn all() -> Vec<Options> {
+    let mut pairs = vec![
         (BackendChoice::Monoio, DriverChoice::PreferIoUring),
         (BackendChoice::Monoio, DriverChoice::Epoll),
         (BackendChoice::Tokio, DriverChoice::Epoll),
-    ]
-    .map(|(backend, driver)| {
+    ];
+    if cfg!(feature = "glommio") {
+        pairs.push((BackendChoice::Glommio, DriverChoice::Auto));
+    }
+    let options = |(backend, driver)| {
         let mut options = Options::new(LOOPBACK);
         options.workers = 1;
         options.pin = false;
         options.backend = backend;
         options.driver = driver;
         options
-    })
+    };
+    pairs.into_iter().map(options).collect()
 }
 
 /// Starts workers on an async function.

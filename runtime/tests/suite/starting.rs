@@ -73,10 +73,13 @@ fn the_port_is_free_again_after_join() {
 fn what_cannot_be_is_said() {
     let mut options = Options::new(LOOPBACK);
     options.backend = BackendChoice::Glommio;
-    assert_eq!(
-        refusal(&options).to_string(),
-        "the Glommio backend is not in this build"
-    );
+    options.driver = DriverChoice::Epoll;
+    let says = if cfg!(feature = "glommio") {
+        "the Glommio backend has no Epoll driver"
+    } else {
+        "the Glommio backend is not in this build; build it for Linux with the cargo feature `glommio`"
+    };
+    assert_eq!(refusal(&options).to_string(), says);
     options.backend = BackendChoice::Tokio;
     options.driver = DriverChoice::IoUring;
     assert_eq!(

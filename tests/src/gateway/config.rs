@@ -1,5 +1,6 @@
 //! A configuration file, written as an operator would write it.
 
+use super::runs_on;
 use std::fmt::Write as _;
 
 /// The admin key of every test gateway.
@@ -169,6 +170,10 @@ impl Config {
         }
         for line in &self.server {
             writeln!(out, "  {line}")?;
+        }
+        if let Some(pair) = runs_on() {
+            let (runtime, driver) = (pair.runtime, pair.driver);
+            writeln!(out, "  runtime: {runtime}\n  driver: {driver}")?;
         }
         writeln!(out, "logging:\n  level: info\n  file: {{ enabled: false }}")?;
         if !self.providers.is_empty() {

@@ -39,6 +39,7 @@ const STEPS: [Step; 9] = [
         Ok(icount::run(Mode::Compare).map(|()| Tally::default())?)
     }),
     ("integration", integration),
+    ("runtimes", runtimes),
 ];
 
 /// The names of the steps, in order.
@@ -164,6 +165,44 @@ fn integration() -> Result<Tally, Failure> {
     let mut command = cargo("test --locked -p coo-llm-tests --no-fail-fast");
     command.env("COO_LLM_BIN", target().join("debug/coo-llm"));
     run(command)
+}
+
+/// The suites of the data plane.
+const DATA_PLANE: &str = "--test passthrough --test lifecycle --test stream_end --test large_answer --test oracle";
+
+/// Each pair of `server.runtime` and `server.driver`. A machine that refuses io_uring fails
+/// here: the launcher looks at what the gateway says that it runs on.
+const PAIRS: [&str; 4] = [
+    "monoio/epoll",
+    "monoio/io_uring",
+    "tokio/epoll",
+    "glommio/io_uring",
+];
+
+/// The runtime's own tests with every backend, and the data plane's suites over each pair.
+fn runtimes() -> Result<Tally, Failure> {
+    let mut tally = run(cargo("test --locked -p coo-llm-runtime --features glommio"))?;
+    tally.add(run(cargo(
+        "test --locked -p coo-llm-config --features glommio",
+    ))?);
+    run(cargo(
+        "build --locked -p coo-llm --bin coo-llm --features glommio",
+    ))?;
+    for pair in PAIRS {
+        let mut command = cargo("test --locked -p coo-llm-tests --no-fail-fast");
+        command.args(DATA_PLANE.split(' '));
+        command.env("COO_LLM_BIN", target().join("debug/coo-llm"));
+        command.env("COO_LLM_TEST_ON", pair);
+        match run(command) {
+            Ok(more) => tally.add(more),
+            Err(Failure { tally: more, why }) => {
+                tally.add(more);
+                let why = format!("on {pair}: {why}");
+                return Err(Failure { tally, why });
+            }
+        }
+    }
+    Ok(tally)
 }
 
 /// The target folder: what `CARGO_TARGET_DIR` says, or the workspace's own.
