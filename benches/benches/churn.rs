@@ -5,7 +5,7 @@
 //! the scraper, and the least maximum of several runs is the one to trust.
 #![expect(clippy::print_stdout, reason = "a bench prints its results")]
 
-use coo_llm_benches::backend::{Backend, Writer, check};
+use coo_llm_benches::backend::{Backend, Visit, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
 use coo_llm_benches::set::L;
@@ -55,55 +55,53 @@ fn run<B: Backend>(backend: &B, picks: &[Pick], number: usize, scrapes: bool) ->
     })
 }
 
-fn one<B: Backend>(name: &str, make: impl Fn() -> B) {
-    let picks = pick::zipf(&L);
-    check(&make(), &L, &picks);
-    let backend = make();
-    for scrapes in [false, true] {
-        let (mut p50, mut p99, mut p9999, mut max) = (vec![], vec![], vec![], vec![]);
-        let (mut total, mut count) = (vec![], 0);
-        for number in 0..RUNS {
-            let (took, scraped) = run(
-                &backend,
-                &picks,
-                number + RUNS * usize::from(scrapes),
-                scrapes,
+/// Prints two lines a backend.
+struct Stalls;
+
+impl Visit for Stalls {
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B) {
+        let picks = pick::zipf(&L);
+        check(&make(), &L, &picks);
+        let backend = make();
+        for scrapes in [false, true] {
+            let (mut p50, mut p99, mut p9999, mut max) = (vec![], vec![], vec![], vec![]);
+            let (mut total, mut count) = (vec![], 0);
+            for number in 0..RUNS {
+                let (took, scraped) = run(
+                    &backend,
+                    &picks,
+                    number + RUNS * usize::from(scrapes),
+                    scrapes,
+                );
+                p50.push(quantile(&took, 0.5));
+                p99.push(quantile(&took, 0.99));
+                p9999.push(quantile(&took, 0.9999));
+                max.push(quantile(&took, 1.0) / 1e3);
+                total.push(took.iter().sum::<f64>() / 1e6);
+                count += scraped;
+            }
+            println!(
+                "{name:35} {:15} p50 {:4.0} ns  p99 {:5.0} ns  p99.99 {:8.0} ns  max us: least {:8.0} median {:8.0} most {:8.0}  all {:6.0} ms  scrapes {count}",
+                if scrapes {
+                    "with scraper"
+                } else {
+                    "without scraper"
+                },
+                median(&p50),
+                median(&p99),
+                median(&p9999),
+                quantile(&max, 0.0),
+                median(&max),
+                quantile(&max, 1.0),
+                median(&total),
             );
-            p50.push(quantile(&took, 0.5));
-            p99.push(quantile(&took, 0.99));
-            p9999.push(quantile(&took, 0.9999));
-            max.push(quantile(&took, 1.0) / 1e3);
-            total.push(took.iter().sum::<f64>() / 1e6);
-            count += scraped;
         }
-        println!(
-            "{name:28} {:15} p50 {:4.0} ns  p99 {:5.0} ns  p99.99 {:8.0} ns  max us: least {:8.0} median {:8.0} most {:8.0}  all {:6.0} ms  scrapes {count}",
-            if scrapes {
-                "with scraper"
-            } else {
-                "without scraper"
-            },
-            median(&p50),
-            median(&p99),
-            median(&p9999),
-            quantile(&max, 0.0),
-            median(&max),
-            quantile(&max, 1.0),
-            median(&total),
-        );
     }
 }
 
 fn main() {
     println!("{RECORDS} records a run on L, a new client every {NEW_EVERY}, {RUNS} runs");
-    one("ours", || Ours::new(&L, By::Id));
+    Stalls.one("ours", || Ours::new(&L, By::Id));
     #[cfg(feature = "peers")]
-    {
-        use coo_llm_benches::peers::metrics::Metrics;
-        use coo_llm_benches::peers::prometheus::Prometheus;
-        use coo_llm_benches::peers::prometheus_client::PrometheusClient;
-        one("prometheus, handles", || Prometheus::<false>::new(&L));
-        one("prometheus-client, handles", || PrometheusClient::new(&L));
-        one("metrics, handles", || Metrics::new(&L));
-    }
+    coo_llm_benches::peers::by_handle(&L, &mut Stalls);
 }

@@ -132,30 +132,29 @@ fn main() {
         print("  a counter series, 2 shards", counters, L.counter_series());
     }
     #[cfg(feature = "peers")]
-    peers(&picks, series);
+    coo_llm_benches::peers::by_handle(&L, &mut Held { picks, series });
+}
+
+/// Prints what a peer holds.
+#[cfg(feature = "peers")]
+struct Held {
+    picks: Vec<Pick>,
+    series: usize,
 }
 
 #[cfg(feature = "peers")]
-fn peers(picks: &[Pick], series: usize) {
-    use coo_llm_benches::peers::metrics::Metrics;
-    use coo_llm_benches::peers::prometheus::Prometheus;
-    use coo_llm_benches::peers::prometheus_client::PrometheusClient;
-    fn one<B: Backend>(name: &str, picks: &[Pick], series: usize, make: impl Fn() -> B) {
-        check(&make(), &L, picks);
+impl coo_llm_benches::backend::Visit for Held {
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B) {
+        check(&make(), &L, &self.picks);
         let before = held();
         let backend = make();
         let mut writer = backend.writer();
-        picks.iter().for_each(|pick| writer.record(pick));
+        self.picks.iter().for_each(|pick| writer.record(pick));
         backend.upkeep();
         print(
-            &format!("L, {name}, its handles included: a series"),
+            &format!("L, {name}, with what it resolved: a series"),
             held() - before,
-            series,
+            self.series,
         );
     }
-    one("prometheus", picks, series, || Prometheus::<false>::new(&L));
-    one("prometheus-client", picks, series, || {
-        PrometheusClient::new(&L)
-    });
-    one("metrics", picks, series, || Metrics::new(&L));
 }

@@ -1,6 +1,6 @@
 //! How long does one record take on one thread?
 
-use coo_llm_benches::backend::{Backend, Writer, check};
+use coo_llm_benches::backend::{Backend, Visit, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
 use coo_llm_benches::set::{L, S, Set};
@@ -10,25 +10,28 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::time::Duration;
 
-fn one<B: Backend>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    set: &Set,
-    picks: &[Pick],
-    make: impl Fn() -> B,
-) {
-    check(&make(), set, picks);
-    let backend = make();
-    let mut writer = backend.writer();
-    group.bench_function(name, |bencher| {
-        bencher.iter_custom(|records| {
-            let took = steady(records, |at| {
-                writer.record(black_box(&picks[at as usize % PICKS]));
+/// What every backend is timed in.
+struct Timing<'a, 'b> {
+    group: BenchmarkGroup<'a, WallTime>,
+    set: &'b Set,
+    picks: &'b [Pick],
+}
+
+impl Visit for Timing<'_, '_> {
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B) {
+        check(&make(), self.set, self.picks);
+        let backend = make();
+        let mut writer = backend.writer();
+        self.group.bench_function(name, |bencher| {
+            bencher.iter_custom(|records| {
+                let took = steady(records, |at| {
+                    writer.record(black_box(&self.picks[at as usize % PICKS]));
+                });
+                backend.upkeep();
+                took
             });
-            backend.upkeep();
-            took
         });
-    });
+    }
 }
 
 fn record(criterion: &mut Criterion) {
@@ -39,34 +42,25 @@ fn record(criterion: &mut Criterion) {
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_millis(1500))
             .sample_size(20);
+        let mut timing = Timing {
+            group,
+            set,
+            picks: &picks,
+        };
         for (name, by) in [
             ("ours, ids", By::Id),
             ("ours, labels", By::Label),
             ("ours, ids, as the gateway", By::IdWhole),
         ] {
-            one(&mut group, name, set, &picks, || Ours::new(set, by));
+            timing.one(name, || Ours::new(set, by));
         }
         #[cfg(feature = "peers")]
-        peers(&mut group, set, &picks);
-        group.finish();
+        {
+            coo_llm_benches::peers::by_handle(set, &mut timing);
+            coo_llm_benches::peers::by_label(set, &mut timing);
+        }
+        timing.group.finish();
     }
-}
-
-#[cfg(feature = "peers")]
-fn peers(group: &mut BenchmarkGroup<'_, WallTime>, set: &Set, picks: &[Pick]) {
-    use coo_llm_benches::peers::metrics::Metrics;
-    use coo_llm_benches::peers::prometheus::Prometheus;
-    use coo_llm_benches::peers::prometheus_client::PrometheusClient;
-    one(group, "prometheus, handles", set, picks, || {
-        Prometheus::<false>::new(set)
-    });
-    one(group, "prometheus, labels", set, picks, || {
-        Prometheus::<true>::new(set)
-    });
-    one(group, "prometheus-client, handles", set, picks, || {
-        PrometheusClient::new(set)
-    });
-    one(group, "metrics, handles", set, picks, || Metrics::new(set));
 }
 
 criterion_group!(benches, record);

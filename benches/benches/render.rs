@@ -1,8 +1,10 @@
 //! How long does a page take to render, counters apart from histograms?
 
-use coo_llm_benches::backend::{Backend, Writer, check};
+use coo_llm_benches::backend::{Backend, Visit, Writer, check};
+use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick;
 use coo_llm_benches::set::Set;
+use coo_llm_exporters::prometheus::{Format, Namespace, Renderer};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use std::time::Duration;
@@ -38,17 +40,26 @@ fn lines(page: &[u8]) -> (usize, usize) {
     (histograms, others.len())
 }
 
-fn one<B: Backend>(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, set: &Set, backend: &B) {
-    let picks = pick::cover(set, 1);
-    check(backend, set, &picks);
-    let mut page = Vec::new();
-    backend.scrape(&mut page);
-    let (histograms, others) = lines(&page);
-    let bytes = page.len();
-    let label = format!("{name}: {histograms} histograms, {others} others, {bytes} bytes");
-    group.bench_function(label, |bencher| {
-        bencher.iter(|| backend.scrape(&mut page));
-    });
+/// What every backend is timed in.
+struct Timing<'a, 'b> {
+    group: BenchmarkGroup<'a, WallTime>,
+    set: &'b Set,
+}
+
+impl Visit for Timing<'_, '_> {
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B) {
+        let backend = make();
+        let picks = pick::cover(self.set, 1);
+        check(&backend, self.set, &picks);
+        let mut page = Vec::new();
+        backend.scrape(&mut page);
+        let (histograms, others) = lines(&page);
+        let bytes = page.len();
+        let label = format!("{name}: {histograms} histograms, {others} others, {bytes} bytes");
+        self.group.bench_function(label, |bencher| {
+            bencher.iter(|| backend.scrape(&mut page));
+        });
+    }
 }
 
 fn render(criterion: &mut Criterion) {
@@ -58,36 +69,18 @@ fn render(criterion: &mut Criterion) {
             .warm_up_time(Duration::from_millis(500))
             .measurement_time(Duration::from_millis(2500))
             .sample_size(15);
-        ours(&mut group, set);
+        let mut timing = Timing { group, set };
+        timing.one("ours, merge and render", || Ours::new(set, By::Id));
+        render_alone(&mut timing.group, set);
         #[cfg(feature = "peers")]
-        {
-            use coo_llm_benches::peers::metrics::Metrics;
-            use coo_llm_benches::peers::prometheus::Prometheus;
-            use coo_llm_benches::peers::prometheus_client::PrometheusClient;
-            one(
-                &mut group,
-                "prometheus",
-                set,
-                &Prometheus::<false>::new(set),
-            );
-            one(
-                &mut group,
-                "prometheus-client",
-                set,
-                &PrometheusClient::new(set),
-            );
-            one(&mut group, "metrics", set, &Metrics::new(set));
-        }
-        group.finish();
+        coo_llm_benches::peers::by_handle(set, &mut timing);
+        timing.group.finish();
     }
 }
 
-/// Ours twice: the whole scrape, merge included, and rendering a snapshot alone.
-fn ours(group: &mut BenchmarkGroup<'_, WallTime>, set: &Set) {
-    use coo_llm_benches::ours::{By, Ours};
-    use coo_llm_exporters::prometheus::{Format, Namespace, Renderer};
+/// Ours without the merge: a snapshot is rendered.
+fn render_alone(group: &mut BenchmarkGroup<'_, WallTime>, set: &Set) {
     let ours = Ours::new(set, By::Id);
-    one(group, "ours, merge and render", set, &ours);
     // Not the cold page: peers render every series, so ours has a record in each too.
     let mut writer = ours.writer();
     pick::cover(set, 1)

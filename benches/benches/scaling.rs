@@ -1,6 +1,6 @@
 //! How long does one record take when two threads record at once?
 
-use coo_llm_benches::backend::{Backend, Writer, check};
+use coo_llm_benches::backend::{Backend, Visit, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
 use coo_llm_benches::set::S;
@@ -129,19 +129,24 @@ fn check_two<B: Backend>(backend: &B, picks: &[Pick]) {
     );
 }
 
-fn one<B: Backend>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    name: &str,
-    picks: &[Pick],
-    make: impl Fn() -> B,
-) {
-    check(&make(), &S, picks);
-    check_two(&make(), picks);
-    let backend = make();
-    for threads in [1, 2] {
-        group.bench_function(BenchmarkId::new(name, threads), |bencher| {
-            bencher.iter_custom(|records| run(&backend, picks, threads, records));
-        });
+/// What every backend is timed in.
+struct Timing<'a, 'b> {
+    group: BenchmarkGroup<'a, WallTime>,
+    picks: &'b [Pick],
+}
+
+impl Visit for Timing<'_, '_> {
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B) {
+        let picks = self.picks;
+        check(&make(), &S, picks);
+        check_two(&make(), picks);
+        let backend = make();
+        for threads in [1, 2] {
+            let id = BenchmarkId::new(name, threads);
+            self.group.bench_function(id, |bencher| {
+                bencher.iter_custom(|records| run(&backend, picks, threads, records));
+            });
+        }
     }
 }
 
@@ -152,21 +157,14 @@ fn scaling(criterion: &mut Criterion) {
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500))
         .sample_size(20);
-    one(&mut group, "ours, ids", &picks, || Ours::new(&S, By::Id));
+    let mut timing = Timing {
+        group,
+        picks: &picks,
+    };
+    timing.one("ours, ids", || Ours::new(&S, By::Id));
     #[cfg(feature = "peers")]
-    {
-        use coo_llm_benches::peers::metrics::Metrics;
-        use coo_llm_benches::peers::prometheus::Prometheus;
-        use coo_llm_benches::peers::prometheus_client::PrometheusClient;
-        one(&mut group, "prometheus, handles", &picks, || {
-            Prometheus::<false>::new(&S)
-        });
-        one(&mut group, "prometheus-client, handles", &picks, || {
-            PrometheusClient::new(&S)
-        });
-        one(&mut group, "metrics, handles", &picks, || Metrics::new(&S));
-    }
-    group.finish();
+    coo_llm_benches::peers::by_handle(&S, &mut timing);
+    timing.group.finish();
 }
 
 criterion_group!(benches, scaling);

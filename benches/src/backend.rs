@@ -32,6 +32,12 @@ pub trait Writer {
     fn record_new_client(&mut self, pick: &Pick, name: &str);
 }
 
+/// What a bench does with each of several backends.
+pub trait Visit {
+    /// Does it with one; `make` makes it anew.
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B);
+}
+
 /// Records a sequence and compares every total with the slow sum.
 ///
 /// # Panics

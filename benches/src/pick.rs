@@ -22,6 +22,22 @@ pub struct Pick {
     pub latency: u32,
 }
 
+impl Pick {
+    /// What the counters of its route get: requests, input, output, nano-USD.
+    #[inline]
+    #[must_use]
+    pub fn of_route(&self) -> [u64; 4] {
+        [1, self.input, self.output, self.cost].map(u64::from)
+    }
+
+    /// What the counters of its client get: requests, tokens, nano-USD.
+    #[inline]
+    #[must_use]
+    pub fn of_client(&self) -> [u64; 3] {
+        [1, self.input + self.output, self.cost].map(u64::from)
+    }
+}
+
 /// Draws numbers below a bound, the one of rank `r` with weight 1/r; ranks are shuffled so
 /// that hot numbers are no neighbours.
 struct Zipf {

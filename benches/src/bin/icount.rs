@@ -13,7 +13,7 @@
     reason = "a command line tool talks to its user"
 )]
 
-use coo_llm_benches::backend::{Backend, Writer, check};
+use coo_llm_benches::backend::{Backend, Visit, Writer, check};
 use coo_llm_benches::ours::{By, Ours};
 use coo_llm_benches::pick::{self, PICKS, Pick};
 use coo_llm_benches::set::S;
@@ -24,36 +24,45 @@ use std::process::ExitCode;
 /// Picks in a turn: 16 turns see each once.
 const TURN: usize = PICKS / 16;
 
-/// Does so many turns and returns the units.
-type Work = fn(u64) -> u64;
+/// Finds the wanted work, or names all.
+struct Works {
+    /// A name, and how many turns.
+    wanted: Option<(String, u64)>,
+    /// What it did.
+    units: Option<u64>,
+}
 
-/// The works of which a baseline is kept: `benches/icount.toml`.
-const WORKS: [(&str, Work); 6] = [
-    ("record_ids", |turns| {
-        records(|| Ours::new(&S, By::Id), turns)
-    }),
-    ("record_gateway", |turns| {
-        records(|| Ours::new(&S, By::IdWhole), turns)
-    }),
-    ("record_labels", |turns| {
-        records(|| Ours::new(&S, By::Label), turns)
-    }),
-    ("histogram_cell", cells),
-    ("merge_series", |turns| {
-        readings(turns, |ours, _| {
-            ours.meter.read(|snapshot| {
-                black_box(snapshot);
-            });
-            S.counter_series() + S.histogram_series()
-        })
-    }),
-    ("scrape_line", |turns| {
-        readings(turns, |ours, page| {
-            ours.scrape(page);
-            page.iter().filter(|byte| **byte == b'\n').count()
-        })
-    }),
-];
+impl Works {
+    /// A work that does so many turns and returns the units.
+    fn work(&mut self, name: &str, work: impl FnOnce(u64) -> u64) {
+        match &self.wanted {
+            None => println!("{name}"),
+            Some((wanted, turns)) if wanted == name => self.units = Some(work(*turns)),
+            Some(_) => {}
+        }
+    }
+
+    /// Those of which `benches/icount.toml` is the baseline, and those of the peers.
+    fn all(&mut self) {
+        self.one("record_ids", || Ours::new(&S, By::Id));
+        self.one("record_gateway", || Ours::new(&S, By::IdWhole));
+        self.one("record_labels", || Ours::new(&S, By::Label));
+        self.work("histogram_cell", cells);
+        self.work("merge_series", |turns| readings(turns, merge));
+        self.work("scrape_line", |turns| readings(turns, scrape));
+        #[cfg(feature = "peers")]
+        {
+            coo_llm_benches::peers::by_handle(&S, self);
+            coo_llm_benches::peers::by_label(&S, self);
+        }
+    }
+}
+
+impl Visit for Works {
+    fn one<B: Backend>(&mut self, name: &str, make: impl Fn() -> B) {
+        self.work(name, |turns| records(&make(), turns));
+    }
+}
 
 /// The only frame in which instructions count: callgrind finds it by this name.
 #[inline(never)]
@@ -71,10 +80,9 @@ fn of_turn(picks: &[Pick], turn: u64) -> &[Pick] {
 ///
 /// Each turn has a writer of its own, which sees the picks once before they count: a seed
 /// of `Names` makes more or less of 1 % by which names collide, and the mean of many does not.
-fn records<B: Backend>(make: impl FnOnce() -> B, turns: u64) -> u64 {
-    let backend = make();
+fn records<B: Backend>(backend: &B, turns: u64) -> u64 {
     let picks = pick::zipf(&S);
-    check(&backend, &S, &picks);
+    check(backend, &S, &picks);
     for turn in 0..turns {
         let picks = of_turn(&picks, turn);
         let mut writer = backend.writer();
@@ -103,6 +111,20 @@ fn cells(turns: u64) -> u64 {
     turns * TURN as u64
 }
 
+/// A unit is a series of the set.
+fn merge(ours: &Ours, _page: &mut Vec<u8>) -> usize {
+    ours.meter.read(|snapshot| {
+        black_box(snapshot);
+    });
+    S.counter_series() + S.histogram_series()
+}
+
+/// A unit is a line of the page.
+fn scrape(ours: &Ours, page: &mut Vec<u8>) -> usize {
+    ours.scrape(page);
+    page.iter().filter(|byte| **byte == b'\n').count()
+}
+
 /// Reads after every series was touched; a unit is what `read` returns.
 fn readings(turns: u64, read: impl Fn(&Ours, &mut Vec<u8>) -> usize) -> u64 {
     let ours = Ours::new(&S, By::IdWhole);
@@ -120,19 +142,26 @@ fn readings(turns: u64, read: impl Fn(&Ours, &mut Vec<u8>) -> usize) -> u64 {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let mut works = WORKS.iter();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => works.for_each(|(name, _)| println!("{name}")),
-        [name, turns] => {
-            let work = works.find(|(work, _)| *work == name);
-            let (Some((_, work)), Ok(turns)) = (work, turns.parse()) else {
-                eprintln!("icount: no work {name}, or {turns} is no number");
-                return ExitCode::FAILURE;
-            };
-            println!("{}", work(turns));
-        }
-        _ => {
-            eprintln!("usage: icount [WORK TURNS]");
+    let wanted = match &arguments[..] {
+        [] => Ok(None),
+        [name, turns] => turns
+            .parse()
+            .map(|turns| Some((name.clone(), turns)))
+            .map_err(|_| ()),
+        _ => Err(()),
+    };
+    let Ok(wanted) = wanted else {
+        eprintln!("usage: icount [WORK TURNS]");
+        return ExitCode::FAILURE;
+    };
+    let units = None;
+    let mut works = Works { wanted, units };
+    works.all();
+    match (works.wanted, works.units) {
+        (None, _) => {}
+        (Some(_), Some(units)) => println!("{units}"),
+        (Some((name, _)), None) => {
+            eprintln!("icount: no work {name}");
             return ExitCode::FAILURE;
         }
     }

@@ -1,190 +1,78 @@
 //! `prometheus` 0.14.
 
-use super::{bounds, seconds, text};
-use crate::backend::{Backend, Writer};
+use super::{LATENCY_NAME, OF_CLIENT, OF_ROUTE, Peer, bounds, latency};
 use crate::pick::Pick;
 use crate::set::{RouteNames, Set};
-use crate::tally::Tally;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
 
-/// The families of the standard work.
-struct Families {
-    requests: IntCounterVec,
-    tokens_in: IntCounterVec,
-    tokens_out: IntCounterVec,
-    cost: IntCounterVec,
+/// The registry and its families.
+pub(super) struct Prometheus {
+    registry: Registry,
+    of_route: [IntCounterVec; 4],
     latency: HistogramVec,
-    client_requests: IntCounterVec,
-    client_tokens: IntCounterVec,
-    client_cost: IntCounterVec,
+    of_client: [IntCounterVec; 3],
 }
 
-#[derive(Clone)]
-struct RouteHandles {
-    requests: IntCounter,
-    tokens_in: IntCounter,
-    tokens_out: IntCounter,
-    cost: IntCounter,
-    latency: Histogram,
-}
+impl Peer for Prometheus {
+    type Route = ([IntCounter; 4], Histogram);
+    type Client = [IntCounter; 3];
 
-#[derive(Clone)]
-struct ClientHandles {
-    requests: IntCounter,
-    tokens: IntCounter,
-    cost: IntCounter,
-}
-
-impl RouteHandles {
-    #[inline]
-    fn add(&self, pick: &Pick) {
-        self.requests.inc();
-        self.tokens_in.inc_by(u64::from(pick.input));
-        self.tokens_out.inc_by(u64::from(pick.output));
-        self.cost.inc_by(u64::from(pick.cost));
-        self.latency.observe(seconds(u64::from(pick.latency)));
-    }
-}
-
-impl ClientHandles {
-    #[inline]
-    fn add(&self, pick: &Pick) {
-        self.requests.inc();
-        self.tokens.inc_by(u64::from(pick.input + pick.output));
-        self.cost.inc_by(u64::from(pick.cost));
-    }
-}
-
-impl Families {
-    fn new(registry: &Registry) -> Self {
+    fn new(_set: &Set) -> Self {
         fn add<C: Collector + Clone + 'static>(registry: &Registry, family: C) -> C {
             let added = registry.register(Box::new(family.clone()));
             added.expect("names differ");
             family
         }
+        let registry = Registry::new();
         let counter = |name: &str, labels: &[&str]| {
             let family = IntCounterVec::new(Opts::new(name, "help"), labels);
-            add(registry, family.expect("a valid family"))
+            add(&registry, family.expect("a valid family"))
         };
-        let route = ["provider", "model", "key"];
-        let opts = HistogramOpts::new("latency", "help").buckets(bounds());
+        let of_route = OF_ROUTE.map(|name| counter(name, &["provider", "model", "key"]));
+        let of_client = OF_CLIENT.map(|name| counter(name, &["client"]));
+        let opts = HistogramOpts::new(LATENCY_NAME, "help").buckets(bounds());
         let latency = HistogramVec::new(opts, &["provider", "model"]);
+        let latency = add(&registry, latency.expect("a valid family"));
         Self {
-            requests: counter("requests", &route),
-            tokens_in: counter("tokens_in", &route),
-            tokens_out: counter("tokens_out", &route),
-            cost: counter("cost", &route),
-            latency: add(registry, latency.expect("a valid family")),
-            client_requests: counter("client_requests", &["client"]),
-            client_tokens: counter("client_tokens", &["client"]),
-            client_cost: counter("client_cost", &["client"]),
-        }
-    }
-
-    fn route(&self, names: &RouteNames) -> RouteHandles {
-        let RouteNames {
-            provider,
-            model,
-            key,
-        } = names;
-        let labels: [&str; 3] = [provider, model, key];
-        RouteHandles {
-            requests: self.requests.with_label_values(&labels),
-            tokens_in: self.tokens_in.with_label_values(&labels),
-            tokens_out: self.tokens_out.with_label_values(&labels),
-            cost: self.cost.with_label_values(&labels),
-            latency: self.latency.with_label_values(&labels[..2]),
-        }
-    }
-
-    fn client(&self, name: &str) -> ClientHandles {
-        ClientHandles {
-            requests: self.client_requests.with_label_values(&[name]),
-            tokens: self.client_tokens.with_label_values(&[name]),
-            cost: self.client_cost.with_label_values(&[name]),
-        }
-    }
-}
-
-/// The meter; `BY_LABEL` looks labels up at each record instead of keeping handles.
-pub struct Prometheus<const BY_LABEL: bool> {
-    set: Set,
-    registry: Registry,
-    families: Families,
-    routes: Vec<RouteHandles>,
-    clients: Vec<ClientHandles>,
-    route_names: Vec<RouteNames>,
-    client_names: Vec<String>,
-}
-
-impl<const BY_LABEL: bool> Prometheus<BY_LABEL> {
-    /// A meter for a set.
-    ///
-    /// # Panics
-    /// Never: names and labels are valid.
-    #[must_use]
-    pub fn new(set: &Set) -> Self {
-        let registry = Registry::new();
-        let families = Families::new(&registry);
-        let route_names: Vec<_> = (0..set.routes()).map(|at| set.route_names(at)).collect();
-        let client_names: Vec<_> = (0..set.clients).map(|at| set.client_name(at)).collect();
-        let routes = route_names
-            .iter()
-            .map(|names| families.route(names))
-            .collect();
-        let clients = client_names
-            .iter()
-            .map(|name| families.client(name))
-            .collect();
-        Self {
-            set: *set,
             registry,
-            families,
-            routes,
-            clients,
-            route_names,
-            client_names,
+            of_route,
+            latency,
+            of_client,
         }
     }
-}
 
-impl<const BY_LABEL: bool> Writer for &Prometheus<BY_LABEL> {
     #[inline]
-    fn record(&mut self, pick: &Pick) {
-        let (route, client) = (pick.route as usize, pick.client as usize);
-        if BY_LABEL {
-            self.families.route(&self.route_names[route]).add(pick);
-            self.families.client(&self.client_names[client]).add(pick);
-        } else {
-            self.routes[route].add(pick);
-            self.clients[client].add(pick);
-        }
+    fn route(&self, names: &RouteNames) -> Self::Route {
+        let labels: [&str; 3] = [&names.provider, &names.model, &names.key];
+        let counters = self.of_route.each_ref();
+        let counters = counters.map(|family| family.with_label_values(&labels));
+        (counters, self.latency.with_label_values(&labels[..2]))
     }
 
-    fn record_new_client(&mut self, pick: &Pick, name: &str) {
-        self.routes[pick.route as usize].add(pick);
-        self.families.client(name).add(pick);
-    }
-}
-
-impl<const BY_LABEL: bool> Backend for Prometheus<BY_LABEL> {
-    type Writer<'a> = &'a Self;
-
-    fn writer(&self) -> &Self {
-        self
+    #[inline]
+    fn client(&self, name: &str) -> Self::Client {
+        let counters = self.of_client.each_ref();
+        counters.map(|family| family.with_label_values(&[name]))
     }
 
-    fn tally(&self) -> Tally {
-        let mut page = Vec::new();
-        self.scrape(&mut page);
-        text::tally(&self.set, &String::from_utf8_lossy(&page))
+    #[inline]
+    fn add_route(&self, (counters, histogram): &Self::Route, pick: &Pick) {
+        let counts = counters.iter().zip(pick.of_route());
+        counts.for_each(|(counter, n)| counter.inc_by(n));
+        histogram.observe(latency(pick));
     }
 
-    fn scrape(&self, page: &mut Vec<u8>) {
+    #[inline]
+    fn add_client(&self, counters: &Self::Client, pick: &Pick) {
+        let counts = counters.iter().zip(pick.of_client());
+        counts.for_each(|(counter, n)| counter.inc_by(n));
+    }
+
+    fn render(&self, page: &mut Vec<u8>) {
         page.clear();
         let encoded = TextEncoder::new().encode(&self.registry.gather(), page);
         encoded.expect("a Vec takes every byte");

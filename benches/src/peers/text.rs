@@ -5,13 +5,15 @@ use crate::tally::Tally;
 use coo_llm_core::histogram::LATENCY;
 use std::collections::HashMap;
 
-/// The tally of a page in the text format. Families are `requests`, `tokens_in`,
-/// `tokens_out`, `cost`, `latency`, `client_requests`, `client_tokens`, `client_cost`,
-/// counters with or without `_total`.
+/// The tally of the page that `render` makes, in the text format, with the families of
+/// [`super::Peer`].
 ///
 /// # Panics
 /// Where a line has labels that the set does not.
-pub(super) fn tally(set: &Set, page: &str) -> Tally {
+pub(super) fn tally(set: &Set, render: impl FnOnce(&mut Vec<u8>)) -> Tally {
+    let mut page = Vec::new();
+    render(&mut page);
+    let page = String::from_utf8_lossy(&page);
     let routes = (0..set.routes()).map(|at| {
         let names = set.route_names(at);
         ((names.provider, names.model, names.key), at)
