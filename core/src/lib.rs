@@ -48,22 +48,15 @@
 //!     limited: None,
 //! };
 //! let mut writer = meter.writer(); // one a thread
+//! let (finished, latency) = (UnixMillis(1_700_000_000_000), Micros(150_500));
 //! writer.record(&Record {
-//!     route,
-//!     client,
-//!     endpoint: Endpoint::ChatCompletions,
 //!     request_id: Some("req_1"),
-//!     finished: UnixMillis(1_700_000_000_000),
-//!     latency: Micros(150_500),
 //!     overhead: Some(Micros(40)),
-//!     time_to_first_token: None,
-//!     time_per_output_token: None,
 //!     tokens,
 //!     usage: Some(UsageSource::Provider),
 //!     cost: Some(prices.cost(&tokens)),
-//!     error: None,
-//!     limited: None,
 //!     attempts: &[attempt],
+//!     ..Record::new(route, client, Endpoint::ChatCompletions, finished, latency)
 //! });
 //!
 //! let snapshot = meter.snapshot();
@@ -87,12 +80,9 @@
 //! # let route = meter.catalog().route("p", "m", "k");
 //! # let client = meter.catalog().client("c");
 //! # let mut writer = meter.writer();
-//! # let mut record = |latency_us| writer.record(&Record {
-//! #     route, client, endpoint: Endpoint::ChatCompletions, request_id: None,
-//! #     finished: UnixMillis(1), latency: Micros(latency_us), overhead: None,
-//! #     time_to_first_token: None, time_per_output_token: None, tokens: Tokens::default(),
-//! #     usage: None, cost: Some(NanoUsd::ZERO), error: None, limited: None, attempts: &[],
-//! # });
+//! # let mut record = |latency_us| writer.record(&Record::new(
+//! #     route, client, Endpoint::ChatCompletions, UnixMillis(1), Micros(latency_us),
+//! # ));
 //! record(8_000);
 //! let earlier = meter.snapshot();
 //! record(20_000);

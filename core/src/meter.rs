@@ -19,7 +19,10 @@ pub(crate) struct Inner {
     barrier: Barrier,
     /// Writers that ended and can be continued.
     idle: Mutex<Vec<Lease>>,
-    /// What readers share. Writers never take this lock but to be born.
+    /// Shards that no reader has seen yet. Held for as long as a list takes to grow, so a
+    /// thread that begins to record never waits for a scrape.
+    newborn: Mutex<Vec<Shard>>,
+    /// What readers share. Writers never take this lock.
     reader: Mutex<Reader>,
 }
 
@@ -60,6 +63,7 @@ impl Meter {
             catalog: Catalog::new(sets_max),
             barrier: Barrier::new(),
             idle: Mutex::new(Vec::new()),
+            newborn: Mutex::new(Vec::new()),
             reader: Mutex::new(Reader::default()),
         };
         Self {
@@ -74,6 +78,7 @@ impl Meter {
     }
 
     /// A writer for one thread: one that ended is continued, else a shard is made.
+    /// A reading under way does not hold it up.
     #[must_use]
     pub fn writer(&self) -> ShardWriter {
         let idle = lock(&self.inner.idle).pop();
@@ -81,7 +86,7 @@ impl Meter {
             let (writer, flip) = flip::pair(self.inner.barrier);
             let tables = Arc::new(Tables::new());
             let lease = Lease::new(writer, Arc::clone(&tables));
-            lock(&self.inner.reader).shards.push(Shard { flip, tables });
+            lock(&self.inner.newborn).push(Shard { flip, tables });
             lease
         });
         ShardWriter::new(lease, Arc::clone(&self.inner))
@@ -90,7 +95,9 @@ impl Meter {
     /// Shards made so far.
     #[must_use]
     pub fn shards(&self) -> usize {
-        lock(&self.inner.reader).shards.len()
+        let mut reader = lock(&self.inner.reader);
+        reader.shards.append(&mut lock(&self.inner.newborn));
+        reader.shards.len()
     }
 
     /// Merges the shards and gives `look` the result: every record that was finished
@@ -101,6 +108,7 @@ impl Meter {
     pub fn read<R>(&self, look: impl FnOnce(&Snapshot) -> R) -> R {
         let mut reader = lock(&self.inner.reader);
         let Reader { shards, totals } = &mut *reader;
+        shards.append(&mut lock(&self.inner.newborn));
         let asked: Vec<_> = shards.iter_mut().map(|shard| shard.flip.ask()).collect();
         if asked.contains(&true) {
             self.inner.barrier.heavy();
@@ -115,6 +123,32 @@ impl Meter {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.read(Snapshot::clone)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::record::{Endpoint, Record};
+    use crate::units::{Micros, UnixMillis};
+
+    #[test]
+    fn a_thread_begins_to_record_while_a_reading_goes_on() {
+        let meter = Meter::new(4);
+        let route = meter.catalog().route("p", "m", "k");
+        let client = meter.catalog().client("c");
+        meter.read(|_| {
+            let mut writer = meter.writer();
+            writer.record(&Record::new(
+                route,
+                client,
+                Endpoint::Embeddings,
+                UnixMillis(1),
+                Micros(2),
+            ));
+        });
+        assert_eq!(meter.snapshot().total().requests, 1);
+        assert_eq!(meter.shards(), 1);
     }
 }
 

@@ -238,3 +238,44 @@ pub struct Record<'a> {
     /// Every try at a provider, in order.
     pub attempts: &'a [Attempt],
 }
+
+impl Record<'_> {
+    /// A request of which only this is known: no tokens, no attempt, no failure.
+    ///
+    /// The rest is set by `Record { tokens, cost, ..Record::new(..) }`. Its cost is not
+    /// known until it is set.
+    #[must_use]
+    pub const fn new(
+        route: Route,
+        client: ClientId,
+        endpoint: Endpoint,
+        finished: UnixMillis,
+        latency: Micros,
+    ) -> Self {
+        Self {
+            route,
+            client,
+            endpoint,
+            request_id: None,
+            finished,
+            latency,
+            overhead: None,
+            time_to_first_token: None,
+            time_per_output_token: None,
+            tokens: Tokens {
+                input: 0,
+                output: 0,
+                cached_input: 0,
+                cache_write: 0,
+                reasoning: 0,
+                audio_input: 0,
+                audio_output: 0,
+            },
+            usage: None,
+            cost: None,
+            error: None,
+            limited: None,
+            attempts: &[],
+        }
+    }
+}

@@ -3,7 +3,6 @@
 use super::extra::{Kind, Value};
 use super::labels::{Set, more, push_escaped};
 use super::native;
-use super::spread::Spread;
 use super::{Format, Namespace};
 use crate::decimal::{push_integer, push_seconds, push_usd};
 use coo_llm_core::exemplar::Exemplar;
@@ -33,7 +32,6 @@ pub(super) struct TextPage<'a> {
     created_line: Vec<u8>,
     /// When the process started, as it ends a line; what OpenMetrics calls created.
     created: Vec<u8>,
-    spread: Spread,
 }
 
 impl<'a> TextPage<'a> {
@@ -54,7 +52,6 @@ impl<'a> TextPage<'a> {
             line: Vec::new(),
             created_line: Vec::new(),
             created,
-            spread: Spread::default(),
         }
     }
 
@@ -197,33 +194,38 @@ impl<'a> TextPage<'a> {
         view: HistogramView<'_>,
         exemplars: &[Exemplar],
     ) {
-        let mut spread = std::mem::take(&mut self.spread);
-        spread.fill(view);
         let mut exemplars = exemplars.iter().peekable();
-        for ((bound, below), edge) in spread.classic(view.layout()).zip(&edges.le) {
-            self.out.extend_from_slice(&self.name);
-            self.out.extend_from_slice(b"_bucket{");
-            self.out.extend_from_slice(set.open());
-            self.out.extend_from_slice(edge);
+        let begin = self.out.len();
+        self.out.extend_from_slice(&self.name);
+        self.out.extend_from_slice(b"_bucket{");
+        self.out.extend_from_slice(set.open());
+        // All buckets' lines begin alike.
+        let prefix = begin..self.out.len();
+        let mut count = 0;
+        for (at, ((bound, below), edge)) in view.classic().zip(&edges.le).enumerate() {
+            if at > 0 {
+                self.out.extend_from_within(prefix.clone());
+            }
+            edge.push_to(self.out);
             push_integer(self.out, below);
             let here = exemplars.next_if(|exemplar| exemplar.bound == bound);
-            if let Some(exemplar) = here.filter(|_| self.shows_exemplars()) {
+            if let Some(exemplar) = here.filter(|_| self.format == Format::OpenMetrics) {
                 self.exemplar(exemplar);
             }
             self.out.push(b'\n');
+            count = below;
         }
         self.out.extend_from_slice(&self.name);
         self.out.extend_from_slice(b"_sum{");
         self.out.extend_from_slice(set.closed());
-        push_seconds(self.out, spread.sum);
+        push_seconds(self.out, view.sum());
         self.out.push(b'\n');
         self.out.extend_from_slice(&self.name);
         self.out.extend_from_slice(b"_count{");
         self.out.extend_from_slice(set.closed());
-        push_integer(self.out, spread.count);
+        push_integer(self.out, count);
         self.out.push(b'\n');
         self.since(set.closed(), &[]);
-        self.spread = spread;
     }
 
     pub(super) fn close(self) {
@@ -243,11 +245,38 @@ impl<'a> TextPage<'a> {
     }
 }
 
+/// A short text at a fixed length, which is copied without a call.
+#[derive(Debug)]
+struct Short {
+    bytes: [u8; Self::BYTES],
+    len: usize,
+}
+
+impl Short {
+    /// Room for the longest `le` label: `le="4294.967295"} `.
+    const BYTES: usize = 24;
+
+    fn new(text: &[u8]) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..text.len()].copy_from_slice(text);
+        Self {
+            bytes,
+            len: text.len(),
+        }
+    }
+
+    fn push_to(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+}
+
 /// The buckets of a layout.
 #[derive(Debug)]
 pub(super) struct Edges {
     /// The `le` labels, rendered.
-    le: Vec<Box<[u8]>>,
+    le: Vec<Short>,
     /// The native bucket of each cell.
     pub(super) native: Box<[i32]>,
 }
@@ -258,10 +287,12 @@ impl Edges {
     pub(super) fn of(layout: &Layout) -> Self {
         let bounds = layout.bounds().iter().map(|bound| {
             let text = canonical(Micros(*bound));
-            more(&[("le", &text)])
+            Short::new(&more(&[("le", &text)]))
         });
         Self {
-            le: bounds.chain([more(&[("le", "+Inf")])]).collect(),
+            le: bounds
+                .chain([Short::new(&more(&[("le", "+Inf")]))])
+                .collect(),
             native: native::buckets_of(layout),
         }
     }
