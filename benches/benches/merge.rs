@@ -1,7 +1,7 @@
-//! How long does a merge of many shards take, when every series was touched in each?
+//! How long does a merge of many shards take?
 
 use coo_llm_benches::backend::{Backend, Writer};
-use coo_llm_benches::ours::{By, Ours};
+use coo_llm_benches::ours::{By, Ours, OursWriter};
 use coo_llm_benches::pick;
 use coo_llm_benches::set::Set;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -29,37 +29,37 @@ fn merge(criterion: &mut Criterion) {
         let ours = Ours::new(&SET, By::Id);
         let mut writers: Vec<_> = (0..shards).map(|_| ours.writer()).collect();
         let mut sent = 0;
-        let mut touch_all = || {
-            for writer in &mut writers {
-                picks.iter().for_each(|pick| writer.record(pick));
-                sent += picks.len() as u64;
-            }
-            sent
-        };
-        group.bench_function(
-            BenchmarkId::new("every series touched", shards),
-            |bencher| {
+        let mut measure = |name: &str, record: &mut dyn FnMut(&mut [OursWriter<'_>]) -> usize| {
+            group.bench_function(BenchmarkId::new(name, shards), |bencher| {
                 bencher.iter_custom(|times| {
                     let mut took = Duration::ZERO;
                     for _ in 0..times {
-                        let sent = touch_all();
+                        sent += record(&mut writers);
                         let start = Instant::now();
                         let seen = ours
                             .meter
                             .read(|snapshot| black_box(snapshot).total_latency());
                         took += start.elapsed();
-                        assert_eq!(seen.whole().count(), sent, "a merge loses records");
+                        assert_eq!(seen.whole().count(), sent as u64, "a merge loses records");
                     }
                     took
                 });
-            },
-        );
-        group.bench_function(BenchmarkId::new("nothing touched", shards), |bencher| {
-            bencher.iter(|| {
-                ours.meter
-                    .read(|snapshot| black_box(snapshot).total_latency())
             });
+        };
+        // The same traffic, however many workers there are.
+        measure("every series touched in one shard", &mut |writers| {
+            for (at, pick) in picks.iter().enumerate() {
+                writers[at % shards].record(pick);
+            }
+            picks.len()
         });
+        measure("every series touched in every shard", &mut |writers| {
+            for writer in &mut *writers {
+                picks.iter().for_each(|pick| writer.record(pick));
+            }
+            picks.len() * shards
+        });
+        measure("nothing touched", &mut |_| 0);
     }
     group.finish();
 }
