@@ -1,6 +1,7 @@
 //! `coo-llm check-config`: every problem of a configuration on stdout, their number on stderr.
 
 use crate::{config_file, exit, say};
+use coo_llm_http::ServerTls;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -8,6 +9,12 @@ use std::process::ExitCode;
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     match config_file::load(file) {
         Ok((source, config)) => {
+            // The files themselves are not the schema's, but `serve` would refuse them.
+            if let Some(Err(error)) = config.server.tls.as_ref().map(ServerTls::load) {
+                say::answer(format_args!("{source}: {error}"));
+                say::complain(format_args!("{source}: 1 problem"));
+                return exit::usage();
+            }
             say::answer(format_args!(
                 "{source}: ok; listen {}, providers {}, model aliases {}, clients {}",
                 config.server.listen,

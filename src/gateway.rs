@@ -11,6 +11,7 @@ use crate::logging::{self, LogGuard, LogHandle};
 use coo_llm_config::{Config, Driver, MetricsAuth, Runtime, Secret, Workers as WorkerCount};
 use coo_llm_core::Meter;
 use coo_llm_exporters::prometheus::Namespace;
+use coo_llm_http::ServerTls;
 use coo_llm_http::control::{
     AdminKey, Control, Metrics, MetricsPath, Options as ControlOptions, Readiness, State, Thread,
 };
@@ -44,6 +45,7 @@ pub(crate) struct Running {
     workers: Workers,
     control: Thread,
     readiness: Readiness,
+    tls: Option<Arc<ServerTls>>,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -64,8 +66,14 @@ impl Running {
         let extras = Arc::new(Extras::new(log.clone()));
         extras.watch_providers(Arc::clone(&plan));
         let control = control(config, &meter, &readiness, &extras)?;
+        let tls = config.server.tls.as_ref().map(ServerTls::load);
+        let tls = tls
+            .transpose()
+            .map_err(|error| Failure::Config(error.to_string()))?
+            .map(Arc::new);
         let options = ControlOptions {
             admin_listen: config.server.admin_listen,
+            tls: tls.clone(),
             ..ControlOptions::default()
         };
         let control = Thread::start(control, &options).map_err(|error| {
@@ -87,8 +95,12 @@ impl Running {
             config.server.admin_listen.is_some(),
             request_log(log, logs_requests),
             count,
-        );
+        )
+        .with_tls(tls.clone());
         extras.watch_connections(gateway.counters());
+        if let Some(tls) = &tls {
+            extras.watch_tls(Arc::clone(tls));
+        }
         let options = Options {
             workers: count,
             backend: match config.server.runtime {
@@ -129,6 +141,7 @@ impl Running {
             workers,
             control,
             readiness,
+            tls,
             _log: guard,
         })
     }
@@ -141,6 +154,11 @@ impl Running {
     /// Where the control plane listens: there too, unless it has a socket of its own.
     pub(crate) fn admin_address(&self) -> SocketAddr {
         self.control.admin_address().unwrap_or(self.address())
+    }
+
+    /// TLS of the listeners, where they speak it.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerTls>> {
+        self.tls.clone()
     }
 
     /// The control thread's runtime.

@@ -18,16 +18,21 @@ fn serve(config: &mut Config, is_builtin: bool) -> Result<(), Failure> {
     let made = keys::complete(config, is_builtin)
         .map_err(|error| Failure::system("no random key can be made", error))?;
     let running = Running::start(config, true)?;
-    let end = signals::end(running.control())
+    let end = signals::end(running.control(), running.tls())
         .map_err(|error| Failure::system("signals cannot be handled", error))?;
+    let scheme = if running.tls().is_some() {
+        "https"
+    } else {
+        "http"
+    };
     say::answer(format_args!(
-        "coo-llm {} listens on http://{}",
+        "coo-llm {} listens on {scheme}://{}",
         env!("CARGO_PKG_VERSION"),
         running.address()
     ));
     let admin = running.admin_address();
     if admin != running.address() {
-        say::answer(format_args!("control plane on http://{admin}"));
+        say::answer(format_args!("control plane on {scheme}://{admin}"));
     }
     show(&made);
     // An error means that the control thread is gone, which ends the process too.

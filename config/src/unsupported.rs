@@ -16,7 +16,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     };
     let Config { server, providers, clients, .. } = config;
 
-    refuse(given("server.tls"), "server.tls", "TLS of the listeners is", "remove `server.tls`");
     refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
     refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");
     refuse(given("storage.history"), "storage.history", "history is", "remove `storage.history`");

@@ -25,3 +25,5 @@ pub mod control;
 pub mod gateway;
 mod tls;
 pub mod wire;
+
+pub use tls::{ServerTls, ServerTlsError};

@@ -2,6 +2,7 @@
 
 use crate::logging::LogHandle;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
+use coo_llm_http::ServerTls;
 use coo_llm_http::gateway::{GatewayCounters, Plan};
 use coo_llm_runtime::{Counters, Selection};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ pub(super) struct Extras {
     log: LogHandle,
     connections: OnceLock<Arc<GatewayCounters>>,
     plan: OnceLock<Arc<Plan>>,
+    tls: OnceLock<Arc<ServerTls>>,
     tasks: OnceLock<Counters>,
     runtime: OnceLock<[String; 2]>,
 }
@@ -21,6 +23,7 @@ impl Extras {
             log,
             connections: OnceLock::new(),
             plan: OnceLock::new(),
+            tls: OnceLock::new(),
             tasks: OnceLock::new(),
             runtime: OnceLock::new(),
         }
@@ -33,6 +36,10 @@ impl Extras {
 
     pub(super) fn watch_providers(&self, plan: Arc<Plan>) {
         let _set = self.plan.set(plan);
+    }
+
+    pub(super) fn watch_tls(&self, tls: Arc<ServerTls>) {
+        let _set = self.tls.set(tls);
     }
 
     pub(super) fn watch_tasks(&self, counters: Counters) {
@@ -82,6 +89,13 @@ impl Extras {
         }
         if let Some(plan) = self.plan.get() {
             families.extend(providers(plan));
+        }
+        if let Some(tls) = self.tls.get() {
+            families.push(counter(
+                "tls_handshake_failures",
+                "Connections that closed before they had a TLS session, on either listener.",
+                tls.handshake_failures(),
+            ));
         }
         if let Some(tasks) = self.tasks.get() {
             families.push(gauge("tasks", "Tasks on the workers now.", tasks.tasks()));

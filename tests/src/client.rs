@@ -4,8 +4,10 @@
 //! library, never retries, and treats a framing error as an error.
 
 use crate::patience::PATIENCE;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 
 /// A response, or as much of it as came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,37 @@ impl Reply {
     }
 }
 
+/// What bytes go over.
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl io::Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl io::Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.write(buf),
+            Self::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// How the end of a body is known.
 enum Framing {
     Length(usize),
@@ -66,7 +99,8 @@ enum Framing {
 /// One connection at a time to one address.
 pub struct Client {
     addr: SocketAddr,
-    socket: Option<BufReader<TcpStream>>,
+    socket: Option<BufReader<Wire>>,
+    tls: Option<Arc<ClientConfig>>,
     framing: Framing,
     close_after: bool,
 }
@@ -78,9 +112,17 @@ impl Client {
     /// If the address does not accept.
     #[must_use]
     pub fn connect(addr: SocketAddr) -> Self {
-        let mut client = Self::new(addr);
-        client.dial().expect("the server accepts connections");
-        client
+        Self::new(addr).dialled()
+    }
+
+    /// Connects now.
+    ///
+    /// # Panics
+    /// If the address does not accept.
+    #[must_use]
+    pub fn dialled(mut self) -> Self {
+        self.dial().expect("the server accepts connections");
+        self
     }
 
     /// A client that connects with its first request.
@@ -89,20 +131,46 @@ impl Client {
         Self {
             addr,
             socket: None,
+            tls: None,
             framing: Framing::Length(0),
             close_after: false,
         }
     }
 
-    fn dial(&mut self) -> io::Result<&mut BufReader<TcpStream>> {
+    /// The same client, over TLS.
+    #[must_use]
+    pub fn secured(mut self, tls: Option<Arc<ClientConfig>>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// The certificate that the other side showed, in DER.
+    #[must_use]
+    pub fn peer_certificate(&self) -> Option<Vec<u8>> {
+        match self.socket.as_ref()?.get_ref() {
+            Wire::Plain(_) => None,
+            Wire::Tls(stream) => Some(stream.conn.peer_certificates()?.first()?.to_vec()),
+        }
+    }
+
+    fn dial(&mut self) -> io::Result<&mut BufReader<Wire>> {
         let socket = TcpStream::connect(self.addr)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(self.socket.insert(BufReader::new(socket)))
+        let wire = match &self.tls {
+            None => Wire::Plain(socket),
+            Some(tls) => {
+                let name = self.addr.ip().into();
+                let session = ClientConnection::new(Arc::clone(tls), name);
+                let session = session.map_err(io::Error::other)?;
+                Wire::Tls(Box::new(StreamOwned::new(session, socket)))
+            }
+        };
+        Ok(self.socket.insert(BufReader::new(wire)))
     }
 
-    fn open(&mut self) -> io::Result<&mut BufReader<TcpStream>> {
+    fn open(&mut self) -> io::Result<&mut BufReader<Wire>> {
         if self.close_after {
             self.socket = None;
             self.close_after = false;
@@ -118,7 +186,12 @@ impl Client {
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         let socket = self.socket.as_ref()?;
-        socket.get_ref().local_addr().ok()
+        match socket.get_ref() {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => stream.get_ref(),
+        }
+        .local_addr()
+        .ok()
     }
 
     /// Closes the connection, whatever is under way on it.
@@ -131,7 +204,9 @@ impl Client {
     /// # Errors
     /// Where the connection does not take them.
     pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.open()?.get_mut().write_all(bytes)
+        let wire = self.open()?.get_mut();
+        wire.write_all(bytes)?;
+        wire.flush()
     }
 
     /// Writes a request.

@@ -5,17 +5,22 @@ mod config;
 mod on;
 
 pub use binary::{binary, workspace};
-pub use config::{ADMIN_KEY, ClientKey, Config, ONE_ATTEMPT, Pricing, Provider};
+pub use config::{
+    ADMIN_KEY, ClientKey, Config, ONE_ATTEMPT, Pricing, Provider, TLS_CA, TLS_CERT, TLS_KEY,
+};
 pub use on::{Pair, runs_on};
 
+use crate::authority;
 use crate::client::{Client, Reply};
 use crate::exposition::Exposition;
 use crate::patience::{PATIENCE, POLL, poll};
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -70,6 +75,7 @@ pub struct Gateway {
     dir: TempDir,
     addr: SocketAddr,
     admin: SocketAddr,
+    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Gateway {
@@ -118,6 +124,11 @@ impl Gateway {
         let (port, admin_port) = (free_port(), free_port());
         let file = dir.path().join("coo-llm.yaml");
         fs::write(&file, config.yaml(port, admin_port)).expect("the folder is writable");
+        if let Some((leaf, ca)) = &config.tls {
+            for (name, pem) in [(TLS_CERT, &leaf.cert), (TLS_KEY, &leaf.key), (TLS_CA, ca)] {
+                fs::write(dir.path().join(name), pem).expect("the folder is writable");
+            }
+        }
         let log = File::create(dir.path().join("stderr")).expect("the folder is writable");
         let child = Command::new(binary())
             .arg("serve")
@@ -141,6 +152,10 @@ impl Gateway {
             dir,
             addr,
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, admin)),
+            tls: config
+                .tls
+                .as_ref()
+                .map(|(_, ca)| authority::client_config(ca)),
         };
         let ended = poll("the gateway to be ready", || {
             if let Some(status) = gateway.child.try_wait().expect("our own child") {
@@ -178,13 +193,18 @@ impl Gateway {
     /// A new connection to the data plane.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::connect(self.addr)
+        Client::new(self.addr).secured(self.tls.clone()).dialled()
+    }
+
+    /// A client of the control plane.
+    fn control(&self) -> Client {
+        Client::new(self.admin).secured(self.tls.clone())
     }
 
     /// The status of `/ready`; `None` where no one answers.
     #[must_use]
     pub fn ready(&self) -> Option<u16> {
-        let reply = Client::new(self.admin).request("GET", "/ready", &[], b"");
+        let reply = self.control().request("GET", "/ready", &[], b"");
         reply.ok().map(|reply| reply.status)
     }
 
@@ -193,14 +213,14 @@ impl Gateway {
     pub fn admin_get(&self, path: &str) -> Reply {
         let bearer = format!("Bearer {ADMIN_KEY}");
         let headers = [("authorization", bearer.as_str())];
-        let reply = Client::new(self.admin).request("GET", path, &headers, b"");
+        let reply = self.control().request("GET", path, &headers, b"");
         reply.expect("the control plane answers")
     }
 
     /// The text of `/metrics`.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        let reply = Client::new(self.admin).get("/metrics");
+        let reply = self.control().get("/metrics");
         assert_eq!(reply.status, 200, "{}", reply.text());
         reply.text().to_owned()
     }
@@ -237,6 +257,11 @@ impl Gateway {
     /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP, which asks for a reload.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Sends SIGINT, as Ctrl-C does.

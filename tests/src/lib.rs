@@ -22,6 +22,7 @@
 //! assert_eq!(upstream.ledger().served.len(), 1);
 //! ```
 
+pub mod authority;
 pub mod client;
 pub mod exposition;
 pub mod gateway;

@@ -14,11 +14,11 @@ mod plan;
 mod reply;
 mod script;
 mod serve;
-mod tls;
 
 pub use ledger::{End, Kind, Ledger, Route, Served, TokenCounts, Totals};
 pub use script::{Fault, Script, Usage, UsageMode};
 
+use crate::authority::Authority;
 use crate::patience::PATIENCE;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -93,8 +93,9 @@ impl Builder {
         let set = listener.set_nonblocking(true);
         set.expect("a listener can be made non-blocking");
         let (acceptor, ca_pem) = if self.tls {
-            let (acceptor, ca_pem) = tls::acceptor();
-            (Some(acceptor), Some(ca_pem))
+            let authority = Authority::new();
+            let acceptor = TlsAcceptor::from(authority.leaf().server_config());
+            (Some(acceptor), Some(authority.pem))
         } else {
             (None, None)
         };

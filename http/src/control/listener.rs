@@ -1,6 +1,7 @@
 //! The control plane's own socket (`server.admin_listen`).
 
 use super::Peer;
+use crate::ServerTls;
 use axum::Router;
 use axum::body::Body;
 use http_body_util::Limited;
@@ -10,8 +11,11 @@ use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 /// Connections at a time: scrapers, browsers, scripts. One more is closed at once.
@@ -26,6 +30,7 @@ pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     header_timeout: Duration,
+    tls: Option<Arc<ServerTls>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -43,6 +48,9 @@ pub(super) async fn serve(
                 continue;
             }
         };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY on an admin connection");
+        }
         let Ok(room) = Arc::clone(&connections).try_acquire_owned() else {
             tracing::warn!(
                 max = CONNECTIONS_MAX,
@@ -50,9 +58,20 @@ pub(super) async fn serve(
             );
             continue;
         };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (router, mut stop, tls) = (router.clone(), stop.clone(), tls.clone());
         tokio::spawn(async move {
-            connection(stream, peer, router, header_timeout, stop).await;
+            match tls {
+                None => connection(stream, peer, router, header_timeout, stop).await,
+                Some(tls) => {
+                    let stream = tokio::select! {
+                        stream = secure(&tls, stream, peer, header_timeout) => stream,
+                        _ = stop.changed() => None,
+                    };
+                    if let Some(stream) = stream {
+                        connection(stream, peer, router, header_timeout, stop).await;
+                    }
+                }
+            }
             drop(room);
         });
     }
@@ -60,16 +79,33 @@ pub(super) async fn serve(
     let _all = connections.acquire_many(CONNECTIONS_MAX as u32).await;
 }
 
-async fn connection(
+/// The TLS session, or nothing: it failed, which is counted.
+async fn secure(
+    tls: &ServerTls,
     stream: TcpStream,
+    peer: SocketAddr,
+    time_max: Duration,
+) -> Option<TlsStream<TcpStream>> {
+    let config = Arc::clone(&tls.newest().borrow());
+    let accept = TlsAcceptor::from(config).accept(stream);
+    let outcome = tokio::time::timeout(time_max, accept).await;
+    match outcome.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tls.count_failure();
+            tracing::debug!(%error, %peer, "a TLS handshake with the admin listener failed");
+            None
+        }
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     peer: SocketAddr,
     router: Router,
     header_timeout: Duration,
     mut stop: watch::Receiver<bool>,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY on an admin connection");
-    }
     let service = router.map_request(move |request: http::Request<hyper::body::Incoming>| {
         let mut request = request.map(|body| Body::new(Limited::new(body, BODY_BYTES_MAX)));
         request.extensions_mut().insert(Peer(peer));

@@ -2,9 +2,11 @@
 
 use super::handover::{self, Handover, Job};
 use super::{Control, listener, router};
+use crate::ServerTls;
 use axum::Router;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -16,6 +18,8 @@ use tokio::sync::{mpsc, watch};
 pub struct Options {
     /// An address of its own to listen on; port 0 takes a free one.
     pub admin_listen: Option<SocketAddr>,
+    /// TLS of `admin_listen`.
+    pub tls: Option<Arc<ServerTls>>,
     /// Requests from workers that may wait.
     pub queue_max: usize,
     /// Time that a client of `admin_listen` has to send a request's head; also how long a
@@ -29,6 +33,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             admin_listen: None,
+            tls: None,
             queue_max: 256,
             header_timeout: Duration::from_secs(75),
             drain_timeout: Duration::from_secs(5),
@@ -134,6 +139,7 @@ async fn serve(
             listener,
             router.clone(),
             timeout,
+            options.tls.clone(),
             stop.clone(),
         ))
     });

@@ -1,6 +1,8 @@
 //! The workers: they accept connections and serve them until they are asked to stop.
 
 mod connection;
+mod handshake;
+mod socket;
 mod watch;
 
 pub(crate) use watch::Watch;
@@ -9,10 +11,12 @@ use super::desk::{Desk, Supplies};
 use super::plan::Plan;
 use super::request_line::RequestLog;
 use super::upstream::AddressBook;
+use crate::ServerTls;
 use crate::control::Handover;
 use crate::wire::request_id::ProcessTag;
 use connection::Connections;
 use coo_llm_runtime::{LocalBoxFuture, Worker, sleep, spawn, timeout};
+use handshake::Handshakes;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -64,6 +68,7 @@ pub struct Gateway {
     supplies: Supplies,
     addresses: Receiver<Arc<AddressBook>>,
     counters: Arc<GatewayCounters>,
+    tls: Option<Arc<ServerTls>>,
     workers: usize,
 }
 
@@ -101,8 +106,16 @@ impl Gateway {
             supplies,
             addresses,
             counters: Arc::default(),
+            tls: None,
             workers,
         }
+    }
+
+    /// Has clients speak TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<ServerTls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// What the workers count.
@@ -122,6 +135,7 @@ impl Gateway {
         let plan = Arc::clone(&self.supplies.plan);
         let connections_max = (plan.connections_max as usize).div_ceil(self.workers);
         let connections = Rc::new(Connections::new(Arc::clone(&self.counters)));
+        let tls = self.tls.as_ref().map(Handshakes::new);
         let mut addresses = self.addresses;
         desk.readdress(Arc::clone(&addresses.borrow_and_update()));
         spawn({
@@ -149,7 +163,7 @@ impl Gateway {
                         self.counters.refused.fetch_add(1, Ordering::Relaxed);
                         continue;
                     }
-                    spawn(connections.serve(Rc::clone(&desk), stream, peer));
+                    spawn(connections.serve(Rc::clone(&desk), stream, peer, tls.clone()));
                 }
                 Err(error) => {
                     self.counters.accept_errors.fetch_add(1, Ordering::Relaxed);

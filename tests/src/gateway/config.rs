@@ -1,6 +1,7 @@
 //! A configuration file, written as an operator would write it.
 
 use super::runs_on;
+use crate::authority::Leaf;
 use std::fmt::Write as _;
 
 /// The admin key of every test gateway.
@@ -9,6 +10,13 @@ pub const ADMIN_KEY: &str = "admin-key-of-the-tests-0123456789";
 /// A `policy` with which each request is one attempt, whatever came of those before.
 pub const ONE_ATTEMPT: &str = "{ retry: { max_attempts: 1 }, key_cooldown: { enabled: false }, \
      circuit_breaker: { enabled: false } }";
+
+/// The certificate's file, in the gateway's folder.
+pub const TLS_CERT: &str = "cert.pem";
+/// The key's file, there too.
+pub const TLS_KEY: &str = "key.pem";
+/// The authority's, for clients.
+pub const TLS_CA: &str = "ca.pem";
 
 /// Prices in USD per million tokens, as decimal text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +145,8 @@ pub struct Config {
     pub own_admin_listener: bool,
     /// The `policy` mapping in flow style; `None` leaves it to the gateway.
     pub policy: Option<String>,
+    /// TLS of the listeners: the certificate, and the authority that clients trust, as PEM.
+    pub tls: Option<(Leaf, String)>,
     /// Further lines of the `server` mapping, without indentation.
     pub server: Vec<String>,
     /// Further lines at the top level.
@@ -167,6 +177,9 @@ impl Config {
         writeln!(out, "  admin_api_key: \"{ADMIN_KEY}\"")?;
         if let Some(workers) = self.workers {
             writeln!(out, "  workers: {workers}")?;
+        }
+        if self.tls.is_some() {
+            writeln!(out, "  tls: {{ cert: {TLS_CERT}, key: {TLS_KEY} }}")?;
         }
         for line in &self.server {
             writeln!(out, "  {line}")?;

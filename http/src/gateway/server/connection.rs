@@ -1,25 +1,26 @@
 //! The connections of one worker.
 
-use super::GatewayCounters;
-use super::watch::Watch;
+use super::handshake::Handshakes;
+use super::socket::{Socket, Watched};
+use super::{GatewayCounters, Watch};
 use crate::gateway::desk::Desk;
 use coo_llm_runtime::{CoarseTimer, TcpStream};
 use http::Request;
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Timer, Write};
+use hyper::rt::Timer;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 /// Bytes that hyper may hold of a connection, which bounds a request's head; hyper's
@@ -77,13 +78,27 @@ impl Connections {
         desk: Rc<Desk>,
         stream: TcpStream,
         peer: SocketAddr,
+        tls: Option<Handshakes>,
     ) -> impl Future<Output = ()> + 'static {
         let plan = desk.plan();
         let watch = Rc::new(Watch::new(plan.header_timeout, plan.idle_timeout));
         let entry = self.enter(Rc::clone(&watch));
         async move {
             let connections = Rc::clone(&entry.connections);
-            run(&connections, &desk, stream, peer, &watch).await;
+            let socket = match tls {
+                None => Some(Socket::Plain(stream)),
+                Some(tls) => {
+                    let is_draining = &connections.is_draining;
+                    let time_max = desk.plan().header_timeout;
+                    let stream = tls.accept(stream, &watch, is_draining, time_max).await;
+                    // From here on it is as idle as a new connection.
+                    watch.answered();
+                    stream.map(|stream| Socket::Tls(Box::new(TokioIo::new(stream))))
+                }
+            };
+            if let Some(socket) = socket {
+                run(&connections, &desk, socket, peer, &watch).await;
+            }
             drop(entry);
         }
     }
@@ -125,7 +140,7 @@ impl Drop for Entry {
 async fn run(
     connections: &Connections,
     desk: &Rc<Desk>,
-    stream: TcpStream,
+    socket: Socket,
     peer: SocketAddr,
     watch: &Rc<Watch>,
 ) {
@@ -142,7 +157,7 @@ async fn run(
         .max_buf_size(BUFFER_BYTES_MAX)
         .serve_connection(
             Watched {
-                stream,
+                socket,
                 watch: Rc::clone(watch),
             },
             service,
@@ -177,60 +192,5 @@ async fn run(
     if let Err(error) = ended {
         // The client's fault or its choice; requests are counted by their settlements.
         tracing::debug!(%error, %peer, "a connection ended early");
-    }
-}
-
-/// The stream, seen by the watch.
-struct Watched {
-    stream: TcpStream,
-    watch: Rc<Watch>,
-}
-
-impl Read for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = Read::poll_read(Pin::new(&mut self.stream), cx, buf);
-        if matches!(read, Poll::Ready(Ok(()))) {
-            // The end counts too: there is nothing to wait for then.
-            self.watch.has_read();
-        }
-        read
-    }
-}
-
-impl Write for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Write::poll_write(Pin::new(&mut self.stream), cx, buf);
-        self.watch.has_written(written.is_ready());
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Write::poll_write_vectored(Pin::new(&mut self.stream), cx, bufs);
-        self.watch.has_written(written.is_ready());
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        Write::is_write_vectored(&self.stream)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_flush(Pin::new(&mut self.stream), cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_shutdown(Pin::new(&mut self.stream), cx)
     }
 }
