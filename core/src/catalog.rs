@@ -239,6 +239,46 @@ impl Catalog {
         route
     }
 
+    /// As [`Catalog::route`] for labels that no configuration names, which others send.
+    ///
+    /// They may fill half of the catalogue: above it, all three labels of a route that is
+    /// new become [`OTHER`], so that the gateway's own models keep their places and no
+    /// list here grows without end.
+    pub fn outside_route(&self, provider: &str, model: &str, key: &str) -> Route {
+        let is_open = self.routes.len() < self.sets_max.div_ceil(2);
+        if is_open || self.knows_route(provider, model, key) {
+            return self.route(provider, model, key);
+        }
+        self.overflowed(Overflow::Route);
+        self.route(OTHER, OTHER, OTHER)
+    }
+
+    /// As [`Catalog::client`] for an id that no configuration names; above half of the
+    /// catalogue that of [`OTHER`].
+    pub fn outside_client(&self, id: &str) -> ClientId {
+        let is_open = self.clients.len() < self.sets_max.div_ceil(2);
+        let known = self.find_name(&self.places().clients, &self.clients, id);
+        match known {
+            Some(at) => ClientId(at),
+            None if is_open => self.client(id),
+            None => {
+                self.overflowed(Overflow::Client);
+                self.client(OTHER)
+            }
+        }
+    }
+
+    fn knows_route(&self, provider: &str, model: &str, key: &str) -> bool {
+        let places = self.places();
+        let found = || {
+            let provider = self.find_name(&places.providers, &self.providers, provider)?;
+            let model = self.find_pair(&places.models, &self.models, provider, model)?;
+            let key = self.find_pair(&places.keys, &self.keys, provider, key)?;
+            self.find_route(&places.routes, model, key)
+        };
+        found().is_some()
+    }
+
     /// The id of a provider, made where it is new.
     pub fn provider(&self, name: &str) -> ProviderId {
         let mut places = self.places();
@@ -530,6 +570,29 @@ mod tests {
             catalog.model_name(catalog.route("p", "m1", "k").model),
             "m1"
         );
+    }
+
+    #[test]
+    fn names_from_outside_fill_half_and_leave_no_trace_above_it() {
+        let catalog = Catalog::new(6);
+        let own = catalog.route("own", "m", "k");
+        for n in 0..10 {
+            catalog.outside_route(&format!("p{n}"), "m", &format!("k{n}"));
+            catalog.outside_client(&format!("c{n}"));
+        }
+        let providers: Vec<_> = catalog.providers().map(|(_, name)| name).collect();
+        assert_eq!(providers, ["own", "p0", "p1", OTHER]);
+        let keys: Vec<_> = catalog.keys().map(|(_, _, name)| name).collect();
+        assert_eq!(keys, ["k", "k0", "k1", OTHER]);
+        let clients: Vec<_> = catalog.clients().map(|(_, name)| name).collect();
+        assert_eq!(clients, ["c0", "c1", "c2", OTHER]);
+        assert_eq!(catalog.overflow_count(Overflow::Route), 8);
+        assert_eq!(catalog.overflow_count(Overflow::Client), 7);
+        // What has a place keeps it, and the gateway's own still get theirs.
+        assert_eq!(catalog.outside_route("own", "m", "k"), own);
+        let mine = catalog.route("own", "m2", "k");
+        assert_eq!(catalog.model_name(mine.model), "m2");
+        assert_eq!(catalog.client_name(catalog.client("mine")), "mine");
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl RouteName {
 }
 
 impl Names {
-    /// The route of these labels; see [`Catalog::route`].
+    /// The route of these labels; see [`Catalog::outside_route`].
     ///
     /// # Cost
     /// One look-up where the labels were seen before; else the catalogue's lock.
@@ -64,7 +64,7 @@ impl Names {
         }
     }
 
-    /// The client of this id; see [`Catalog::client`].
+    /// The client of this id; see [`Catalog::outside_client`].
     ///
     /// # Cost
     /// As [`Names::route`].
@@ -80,7 +80,7 @@ impl Names {
     #[cold]
     fn learn_route(&mut self, catalog: &Catalog, hash: u64, labels: [&str; 3]) -> Route {
         let [provider, model, key] = labels;
-        let route = catalog.route(provider, model, key);
+        let route = catalog.outside_route(provider, model, key);
         if self.routes.len() >= NAMES_MAX {
             self.routes.clear();
         }
@@ -107,7 +107,7 @@ impl Names {
 
     #[cold]
     fn learn_client(&mut self, catalog: &Catalog, hash: u64, id: &str) -> ClientId {
-        let client = catalog.client(id);
+        let client = catalog.outside_client(id);
         if self.clients.len() >= NAMES_MAX {
             self.clients.clear();
         }

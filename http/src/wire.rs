@@ -6,6 +6,7 @@
 //! upstream JSON -> json_usage \
 //! upstream SSE  -> sse         +-> usage -> core::record::Tokens
 //! chat request -> anthropic::chat_request -> upstream -> anthropic::chat_answer | chat_stream
+//! records of other gateways -> ingest
 //! refusal       -> openai_error;  each request -> request_id;  no provider -> simulator
 //! ```
 //! It is not a model of OpenAI's API: only what routing and metering need is read,
@@ -17,6 +18,7 @@ mod dialect;
 pub mod envelope;
 pub mod fuzz;
 pub mod gemini;
+pub mod ingest;
 pub mod json_usage;
 mod lenient;
 pub mod openai_error;

@@ -15,6 +15,7 @@ use super::anthropic::chat_request;
 use super::anthropic::chat_stream::ChatStream;
 use super::envelope::{Envelope, EnvelopeError};
 use super::gemini::array::ArrayUsage;
+use super::ingest;
 use super::json_usage::{self, JsonUsageScanner, MODEL_BYTES_MAX, ResponseFacts, USAGE_BYTES_MAX};
 use super::rewrite;
 use super::sse::{SseFacts, SseMode, SseUsage};
@@ -227,6 +228,42 @@ pub fn check_gemini_array(data: &[u8]) {
         assert_eq!(whole.events, elements.len() as u64);
         assert!(!whole.is_truncated);
     }
+}
+
+/// A body of `/ingest/v1/records` has the same lines however it is cut, and each line
+/// means what `serde_json` says.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_ingest(data: &[u8]) {
+    let whole = run_lines(&[data]);
+    for at in cuts(data) {
+        assert_eq!(run_lines(&[&data[..at], &data[at..]]), whole, "cut at {at}");
+    }
+    let mut parser = ingest::Parser::default();
+    for (_, line) in &whole {
+        ingest::oracle::compare(&mut parser, line);
+    }
+    ingest::oracle::compare(&mut parser, data);
+}
+
+fn run_lines(pieces: &[&[u8]]) -> Vec<(u64, Vec<u8>)> {
+    fn owned((number, text): (u64, ingest::Text<'_>)) -> (u64, Vec<u8>) {
+        match text {
+            ingest::Text::Whole(text) => (number, text.to_vec()),
+            ingest::Text::TooLong => (number, Vec::new()),
+        }
+    }
+    let mut lines = ingest::Lines::default();
+    let mut out = Vec::new();
+    for piece in pieces {
+        let mut piece = *piece;
+        while let Some(line) = lines.next(&mut piece) {
+            out.push(owned(line));
+        }
+    }
+    out.extend(lines.last().map(owned));
+    out
 }
 
 fn run_sse<'a>(mode: SseMode, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, SseFacts) {

@@ -76,6 +76,11 @@ fn the_seeds_of_gemini_array_hold() {
     replay("gemini_array", check_gemini_array);
 }
 
+#[test]
+fn the_seeds_of_ingest_hold() {
+    replay("ingest", check_ingest);
+}
+
 proptest! {
     #[test]
     fn random_bytes_hold(data in proptest::collection::vec(any::<u8>(), 0..64)) {
@@ -85,5 +90,6 @@ proptest! {
         check_message_stream(&data);
         check_chat_request(&data);
         check_gemini_array(&data);
+        check_ingest(&data);
     }
 }
