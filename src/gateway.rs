@@ -101,6 +101,7 @@ impl Running {
         if let Some(tls) = &tls {
             extras.watch_tls(Arc::clone(tls));
         }
+        extras.watch_ingest(gateway.ingest_counters());
         let options = Options {
             workers: count,
             backend: match config.server.runtime {

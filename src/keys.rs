@@ -1,6 +1,6 @@
 //! Keys for who brings none: random, shown once, never a fixed default.
 
-use coo_llm_config::{AllowedProviders, Client, Config, Limits, Secret};
+use coo_llm_config::{AllowedProviders, Client, Config, IngestRight, Limits, Secret};
 use std::fmt::Write as _;
 use std::io;
 
@@ -40,6 +40,7 @@ pub(crate) fn add_client(config: &mut Config, id: &str) -> io::Result<Secret> {
         key: key.digest(),
         description: "made at start".to_owned(),
         allowed_providers: AllowedProviders::Any,
+        ingest: IngestRight::Own,
         limits: Limits::default(),
         budget: None,
     });

@@ -16,6 +16,8 @@ pub struct Client {
     pub description: String,
     /// Where its requests may go.
     pub allowed_providers: AllowedProviders,
+    /// Whose records it may send to `/ingest/v1/records`.
+    pub ingest: IngestRight,
     /// Its limits.
     pub limits: Limits,
     /// Its budget.
@@ -40,6 +42,18 @@ impl AllowedProviders {
             Self::Only(ids) => ids.iter().any(|id| id == provider),
         }
     }
+}
+
+/// Whose records a client may send to `/ingest/v1/records`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IngestRight {
+    /// Nobody's.
+    Off,
+    /// Its own: those whose `client_id` is its id.
+    #[default]
+    Own,
+    /// Every client's, as a gateway needs it that serves many.
+    Any,
 }
 
 /// Limits by the minute; `None` is no limit.
@@ -93,6 +107,15 @@ impl Client {
             allowed_providers: s
                 .field("allowed_providers")
                 .map_or(AllowedProviders::Any, |field| read_allowed(&field)),
+            ingest: s.choice(
+                "ingest",
+                IngestRight::default(),
+                &[
+                    ("off", IngestRight::Off),
+                    ("own", IngestRight::Own),
+                    ("any", IngestRight::Any),
+                ],
+            ),
             limits: s.section("limits", Limits::read),
             budget: s.section("budget", Budget::read),
         }

@@ -1,6 +1,7 @@
 //! The whole configuration.
 
 use crate::client::Client;
+use crate::ingest::Ingest;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
@@ -22,6 +23,8 @@ pub struct Config {
     pub logging: Logging,
     /// Names and bound of the metrics.
     pub metrics: Metrics,
+    /// Records of other gateways.
+    pub ingest: Ingest,
     /// History and sinks.
     pub storage: Storage,
     /// `llm_providers`, in the file's order; their ids are unique.
@@ -66,6 +69,7 @@ impl Config {
             server: Server::default(),
             logging: Logging::default(),
             metrics: Metrics::default(),
+            ingest: Ingest::default(),
             storage: Storage::default(),
             providers: Vec::new(),
             prices: None,
@@ -106,6 +110,7 @@ impl Config {
         let server = s.section("server", Server::read);
         let logging = s.section("logging", Logging::read);
         let metrics = s.section("metrics", Metrics::read);
+        let ingest = s.section("ingest", Ingest::read);
         let storage = s.section("storage", Storage::read);
         let providers = s.items("llm_providers");
         if providers.is_empty() {
@@ -134,6 +139,7 @@ impl Config {
             server,
             logging,
             metrics,
+            ingest,
             storage,
             providers,
             prices,

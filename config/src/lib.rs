@@ -28,6 +28,7 @@ mod check;
 mod client;
 mod config;
 mod expand;
+mod ingest;
 mod logging;
 mod metrics;
 mod policy;
@@ -41,8 +42,11 @@ mod storage;
 mod unsupported;
 mod yaml;
 
-pub use client::{AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, Limits};
+pub use client::{
+    AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, IngestRight, Limits,
+};
 pub use config::{Alias, Config};
+pub use ingest::Ingest;
 pub use logging::{LogFile, LogLevel, Logging, Prometheus};
 pub use metrics::Metrics;
 pub use policy::{Algorithm, CircuitBreaker, Fallback, KeyCooldown, Policy, Retry};

@@ -60,7 +60,7 @@ fn the_example_names_every_key() {
     let keys = "version listen admin_listen workers runtime driver admin_api_key metrics_auth webui \
         admin_id admin_password_hash cors allowed_origins tls cert key max_connections \
         max_body_bytes header_timeout idle_timeout drain_timeout level file path max_size_mb \
-        max_backups prometheus endpoint namespace max_series native_histograms history retention \
+        max_backups prometheus endpoint namespace max_series native_histograms ingest dedup_window dedup_max_ids history retention \
         10s 1m 1h addr password db cluster token org bucket url flush_interval spool max_bytes id \
         type api_keys base_url ca_file model models pricing input_per_million output_per_million \
         cached_input_per_million cache_write_per_million reasoning_per_million \

@@ -5,6 +5,7 @@
 //!    paths: is it ours?             no -> control::Handover
 //!    clients: who asks?             no -> 401
 //!    plan: which provider, key?     no -> 404, 403
+//!    ingest: lines of other gateways, one Record each
 //!    routing: another key or provider where one fails
 //!    upstream: the pool, or the simulator
 //!    relay: bytes pass, usage is read as they do
@@ -16,6 +17,7 @@
 mod desk;
 mod error;
 mod headers;
+pub mod ingest;
 mod models;
 mod paths;
 mod plan;

@@ -3,6 +3,7 @@
 use crate::logging::LogHandle;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
 use coo_llm_http::ServerTls;
+use coo_llm_http::gateway::ingest::IngestCounters;
 use coo_llm_http::gateway::{GatewayCounters, Plan};
 use coo_llm_runtime::{Counters, Selection};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 pub(super) struct Extras {
     log: LogHandle,
     connections: OnceLock<Arc<GatewayCounters>>,
+    ingest: OnceLock<Arc<IngestCounters>>,
     plan: OnceLock<Arc<Plan>>,
     tls: OnceLock<Arc<ServerTls>>,
     tasks: OnceLock<Counters>,
@@ -22,6 +24,7 @@ impl Extras {
         Self {
             log,
             connections: OnceLock::new(),
+            ingest: OnceLock::new(),
             plan: OnceLock::new(),
             tls: OnceLock::new(),
             tasks: OnceLock::new(),
@@ -40,6 +43,10 @@ impl Extras {
 
     pub(super) fn watch_tls(&self, tls: Arc<ServerTls>) {
         let _set = self.tls.set(tls);
+    }
+
+    pub(super) fn watch_ingest(&self, counters: Arc<IngestCounters>) {
+        let _set = self.ingest.set(counters);
     }
 
     pub(super) fn watch_tasks(&self, counters: Counters) {
@@ -97,6 +104,9 @@ impl Extras {
                 tls.handshake_failures(),
             ));
         }
+        if let Some(ingest) = self.ingest.get() {
+            families.extend(ingest_families(ingest));
+        }
         if let Some(tasks) = self.tasks.get() {
             families.push(gauge("tasks", "Tasks on the workers now.", tasks.tasks()));
             families.push(counter(
@@ -141,4 +151,42 @@ fn providers(plan: &Plan) -> [Extra; 3] {
         }
     }
     [up, key_up, remaining]
+}
+
+fn ingest_families(ingest: &IngestCounters) -> [Extra; 4] {
+    let counter = |name, help| Extra::new(Kind::Counter, name, help);
+    let tally = ingest.tally();
+    let mut records = counter(
+        "ingest_records",
+        "Lines of /ingest/v1/records by what became of them.",
+    );
+    for (result, count) in [
+        ("accepted", tally.accepted),
+        ("duplicate", tally.duplicates),
+        ("rejected", tally.rejected),
+    ] {
+        records = records.with(&[("result", result)], Value::Count(count));
+    }
+    let mut requests = counter(
+        "ingest_requests",
+        "Requests to /ingest/v1/records by the status of their answer.",
+    );
+    for (status, count) in ingest.requests() {
+        let status = status.to_string();
+        requests = requests.with(&[("status", &status)], Value::Count(count));
+    }
+    let evicted = counter(
+        "ingest_dedup_evicted",
+        "Ids of ingested records that were forgotten before ingest.dedup_window was over.",
+    );
+    let busy = counter(
+        "ingest_dedup_busy",
+        "Pauses of ingest because another worker looked into the same part of the ids.",
+    );
+    [
+        records,
+        requests,
+        evicted.with(&[], Value::Count(ingest.evicted())),
+        busy.with(&[], Value::Count(ingest.busy())),
+    ]
 }

@@ -3,11 +3,13 @@
 mod answer;
 mod asked;
 mod delivery;
+mod ingest;
 mod knowing;
 mod stop;
 
 pub(crate) use stop::Stop;
 
+use super::ingest::IngestCounters;
 use super::plan::{Kind, ModelPlan, Plan, ProviderPlan};
 use super::request_line::{RequestLine, RequestLog};
 use super::routing::{Breaker, Keys};
@@ -58,6 +60,7 @@ pub(crate) struct Desk {
     handover: Handover,
     /// Whether the control plane listens elsewhere.
     is_control_apart: bool,
+    ingest: ingest::IngestDesk,
 }
 
 impl fmt::Debug for Desk {
@@ -74,6 +77,7 @@ pub(crate) struct Supplies {
     pub(crate) handover: Handover,
     pub(crate) is_control_apart: bool,
     pub(crate) process: ProcessTag,
+    pub(crate) ingest: Arc<IngestCounters>,
 }
 
 impl Desk {
@@ -102,6 +106,7 @@ impl Desk {
             none: coo_llm_core::catalog::NONE.into(),
             handover: supplies.handover.clone(),
             is_control_apart: supplies.is_control_apart,
+            ingest: ingest::IngestDesk::new(Arc::clone(&supplies.ingest)),
             plan: Arc::clone(plan),
         }
     }

@@ -11,6 +11,8 @@ pub(crate) enum Target<'a> {
     Models,
     /// `GET /v1/models/{id}`.
     Model(&'a str),
+    /// `POST /ingest/v1/records`.
+    Ingest,
     /// Under `/v1/`, but nothing that this version knows.
     Unknown,
     /// Not the data plane's.
@@ -25,10 +27,10 @@ impl<'a> Target<'a> {
             .filter(|rest| rest.starts_with('/'))
             .unwrap_or(path);
         let Some(rest) = path.strip_prefix("/v1/") else {
-            return if path.starts_with("/ingest/") {
-                Self::Unknown
-            } else {
-                Self::Control
+            return match path.strip_prefix("/ingest/") {
+                Some("v1/records" | "v1/records/") => Self::Ingest,
+                Some(_) => Self::Unknown,
+                None => Self::Control,
             };
         };
         match rest.strip_suffix('/').unwrap_or(rest) {
@@ -60,7 +62,8 @@ mod tests {
             assert_eq!(of("/v1/models/gpt-4o"), "Model(\"gpt-4o\")");
             assert_eq!(of("/v1/models/meta/llama-3"), "Model(\"meta/llama-3\")");
             assert_eq!(of("/v1/nothing"), "Unknown");
-            assert_eq!(of("/ingest/v1/records"), "Unknown");
+            assert_eq!(of("/ingest/v1/records"), "Ingest");
+            assert_eq!(of("/ingest/v1/nothing"), "Unknown");
             assert_eq!(of("/admin/v1/metrics/global"), "Control");
         }
         assert_eq!(Target::of("/metrics"), Target::Control);

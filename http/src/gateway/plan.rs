@@ -8,9 +8,10 @@ pub use health::{KeyHealth, ProviderHealth};
 pub(crate) use provider::{KeyPlan, Kind, ModelPlan, ProviderPlan, SimPlan, Target as HttpTarget};
 pub(crate) use resolve::Choice;
 
-use coo_llm_config::{AllowedProviders, Config, Policy};
-use coo_llm_core::Meter;
+use coo_llm_config::{AllowedProviders, Config, Ingest, IngestRight, Policy};
 use coo_llm_core::catalog::{ClientId, EventId, Family, NONE, Route};
+use coo_llm_core::record::Tokens;
+use coo_llm_core::{Meter, NanoUsd};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -80,6 +81,8 @@ pub(crate) struct ClientPlan {
     pub(crate) series: ClientId,
     /// A flag a provider, in the plan's order.
     pub(crate) allowed: Box<[bool]>,
+    /// Whose records it may send.
+    pub(crate) ingest: IngestRight,
 }
 
 /// The series of what concerns no provider and no client.
@@ -110,6 +113,7 @@ pub struct Plan {
     pub(crate) idle_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) connections_max: u32,
+    pub(crate) ingest: Ingest,
 }
 
 impl Plan {
@@ -151,6 +155,7 @@ impl Plan {
                         .map(|provider| only.allows(&provider.id))
                         .collect(),
                 },
+                ingest: client.ingest,
             })
             .collect();
         let by_key = config
@@ -185,6 +190,7 @@ impl Plan {
             idle_timeout: limits.idle_timeout,
             drain_timeout: limits.drain_timeout,
             connections_max: limits.max_connections,
+            ingest: config.ingest,
         })
     }
 
@@ -199,6 +205,17 @@ impl Plan {
     /// A digest and not the key is looked up, so the time it takes says nothing of keys.
     pub(crate) fn client(&self, digest: &[u8; 32]) -> Option<usize> {
         self.by_key.get(digest).copied()
+    }
+
+    /// What tokens cost at a provider, by its name and the model's; `None` where the plan
+    /// does not know it.
+    pub(crate) fn cost(&self, provider: &str, model: &str, tokens: &Tokens) -> Option<NanoUsd> {
+        let provider = self.providers.iter().find(|plan| *plan.id == *provider)?;
+        let prices = match provider.models.get(model) {
+            Some(model) => model.prices,
+            None => provider.prices.filter(|_| provider.takes_any),
+        };
+        Some(prices?.cost(tokens))
     }
 
     /// The names and ports that must be resolved, a place in the plan each.

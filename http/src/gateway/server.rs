@@ -8,6 +8,7 @@ mod watch;
 pub(crate) use watch::Watch;
 
 use super::desk::{Desk, Supplies};
+use super::ingest::{IngestCounters, Ledger};
 use super::plan::Plan;
 use super::request_line::RequestLog;
 use super::upstream::AddressBook;
@@ -95,12 +96,14 @@ impl Gateway {
         workers: usize,
     ) -> Self {
         let process = ProcessTag::random();
+        let ledger = Arc::new(Ledger::new(&plan.ingest));
         let supplies = Supplies {
             plan,
             log,
             handover,
             is_control_apart,
             process,
+            ingest: Arc::new(IngestCounters::new(ledger)),
         };
         Self {
             supplies,
@@ -122,6 +125,12 @@ impl Gateway {
     #[must_use]
     pub fn counters(&self) -> Arc<GatewayCounters> {
         Arc::clone(&self.counters)
+    }
+
+    /// What they count of ingest.
+    #[must_use]
+    pub fn ingest_counters(&self) -> Arc<IngestCounters> {
+        Arc::clone(&self.supplies.ingest)
     }
 
     /// The main future of a worker, for [`coo_llm_runtime::start`].

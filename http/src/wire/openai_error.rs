@@ -32,6 +32,8 @@ pub enum ErrorKind {
     RequestTimeout,
     /// 413: the body is above `server.limits.max_body_bytes`.
     BodyTooLarge,
+    /// 415: the body is of a type or encoding that the endpoint does not read.
+    UnsupportedMediaType,
     /// 429: too many requests in the window.
     RequestLimit,
     /// 429: too many tokens in the window.
@@ -52,7 +54,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::InvalidRequest,
         Self::ApiKeyMissing,
         Self::ApiKeyInvalid,
@@ -62,6 +64,7 @@ impl ErrorKind {
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
         Self::RequestLimit,
         Self::TokenLimit,
         Self::BudgetExceeded,
@@ -83,6 +86,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
+            Self::UnsupportedMediaType => 415,
             Self::RequestLimit | Self::TokenLimit | Self::BudgetExceeded => 429,
             Self::Internal => 500,
             Self::UpstreamConnect | Self::UpstreamProtocol => 502,
@@ -115,6 +119,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => Some("method_not_supported"),
             Self::RequestTimeout => Some("request_timeout"),
             Self::BodyTooLarge => Some("request_too_large"),
+            Self::UnsupportedMediaType => Some("unsupported_media_type"),
             Self::RequestLimit | Self::TokenLimit => Some("rate_limit_exceeded"),
             Self::BudgetExceeded => Some("insufficient_quota"),
             Self::UpstreamConnect => Some("upstream_unreachable"),
@@ -139,6 +144,7 @@ impl ErrorKind {
             Self::MethodNotAllowed => "The endpoint does not support this method.",
             Self::RequestTimeout => "The request did not arrive in time.",
             Self::BodyTooLarge => "The request body is too large.",
+            Self::UnsupportedMediaType => "The content type has to be application/x-ndjson.",
             Self::RequestLimit => "Rate limit reached: too many requests.",
             Self::TokenLimit => "Rate limit reached: too many tokens.",
             Self::BudgetExceeded => "You exceeded your current budget.",

@@ -112,6 +112,8 @@ pub struct ClientKey {
     pub key: String,
     /// Ids of the providers it may use, or `*`.
     pub allowed_providers: Vec<String>,
+    /// Further lines of the client's mapping, without indentation.
+    pub more: Vec<String>,
 }
 
 impl ClientKey {
@@ -128,7 +130,15 @@ impl ClientKey {
             id: id.to_owned(),
             key: key.to_owned(),
             allowed_providers: providers.iter().map(ToString::to_string).collect(),
+            more: Vec::new(),
         }
+    }
+
+    /// Adds a line to its mapping, such as `ingest: any`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.more.push(line.to_owned());
+        self
     }
 }
 
@@ -206,6 +216,9 @@ impl Config {
                 .collect();
             writeln!(out, "  - id: {}\n    key: \"{}\"", client.id, client.key)?;
             writeln!(out, "    allowed_providers: [{}]", providers.join(", "))?;
+            for line in &client.more {
+                writeln!(out, "    {line}")?;
+            }
         }
         if let Some(policy) = &self.policy {
             writeln!(out, "policy: {policy}")?;

@@ -51,10 +51,13 @@ impl Desk {
         if target == Target::Control {
             return self.hand_over(parts, body, peer).await;
         }
+        if target == Target::Ingest {
+            return self.ingest(parts, body, watch).await;
+        }
         let endpoint = match target {
             Target::Forward(endpoint) => endpoint,
             Target::Models | Target::Model(_) => Endpoint::Models,
-            Target::Unknown | Target::Control => Endpoint::Other,
+            Target::Unknown | Target::Ingest | Target::Control => Endpoint::Other,
         };
         let header = parts.headers.get(X_REQUEST_ID).map(HeaderValue::as_bytes);
         let request_id = self.request_id(header);
@@ -63,7 +66,7 @@ impl Desk {
         let allowed = match target {
             Target::Forward(_) => Method::POST,
             Target::Models | Target::Model(_) => Method::GET,
-            Target::Unknown | Target::Control => {
+            Target::Unknown | Target::Ingest | Target::Control => {
                 return refuse(settlement, &Refusal::new(ErrorKind::UnknownEndpoint));
             }
         };
@@ -95,14 +98,14 @@ impl Desk {
                     }
                 }
             }
-            Target::Forward(_) | Target::Unknown | Target::Control => {
+            Target::Forward(_) | Target::Unknown | Target::Ingest | Target::Control => {
                 self.forward(parts, body, client, settlement, watch).await
             }
         }
     }
 
     /// Who asks, by the place in the plan. A connection's key is hashed once.
-    fn client(&self, headers: &HeaderMap, watch: &Watch) -> Result<usize, ErrorKind> {
+    pub(super) fn client(&self, headers: &HeaderMap, watch: &Watch) -> Result<usize, ErrorKind> {
         let refused = |kind| {
             self.count(self.plan.no_one.key_refused);
             kind
@@ -270,18 +273,19 @@ impl Desk {
     }
 }
 
+pub(super) fn too_large(bytes_max: usize) -> Refusal {
+    let message = format!("The request body is larger than {bytes_max} bytes.");
+    Refusal::with_body(
+        ErrorKind::BodyTooLarge,
+        ErrorKind::BodyTooLarge.body_with(&message, None),
+    )
+}
+
 /// A whole body, within its bound.
 async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal> {
-    let too_large = || {
-        let message = format!("The request body is larger than {bytes_max} bytes.");
-        Refusal::with_body(
-            ErrorKind::BodyTooLarge,
-            ErrorKind::BodyTooLarge.body_with(&message, None),
-        )
-    };
     let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if expected > bytes_max {
-        return Err(too_large());
+        return Err(too_large(bytes_max));
     }
     let mut first = Bytes::new();
     let mut kept = BytesMut::new();
@@ -306,7 +310,7 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal>
             kept.extend_from_slice(&data);
         }
         if first.len().max(kept.len()) > bytes_max {
-            return Err(too_large());
+            return Err(too_large(bytes_max));
         }
     }
     Ok(if kept.is_empty() {
@@ -334,7 +338,7 @@ fn json_reply(settlement: Settlement, body: Bytes) -> Reply {
     reply
 }
 
-fn own_reply(kind: ErrorKind, body: Bytes) -> Reply {
+pub(super) fn own_reply(kind: ErrorKind, body: Bytes) -> Reply {
     let mut reply = Response::new(ReplyBody::whole(body));
     *reply.status_mut() = StatusCode::from_u16(kind.status()).expect("kinds have valid statuses");
     let json = HeaderValue::from_static("application/json");
@@ -342,7 +346,7 @@ fn own_reply(kind: ErrorKind, body: Bytes) -> Reply {
     reply
 }
 
-fn header_value(request_id: &RequestId) -> HeaderValue {
+pub(super) fn header_value(request_id: &RequestId) -> HeaderValue {
     HeaderValue::from_bytes(request_id.as_bytes()).expect("an id is visible ASCII")
 }
 
