@@ -220,7 +220,8 @@ fn records_from_many_connections_count_once_and_to_the_unit() {
 
     let mut oracle = Oracle::default();
     for n in 0..RECORDS {
-        oracle.record(&made(n).1);
+        // Nothing is known of its attempts.
+        oracle.record_attempts(&made(n).1, &[]);
     }
     let page = gateway.metrics();
     assert_eq!(oracle.differences(&page), Vec::<String>::new());
