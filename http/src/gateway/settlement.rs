@@ -128,7 +128,8 @@ impl Settlement {
     }
 
     /// An attempt begins; the one before is over.
-    pub(crate) fn begin(&mut self, stop: &Stop, now: Instant) {
+    pub(crate) fn begin(&mut self, stop: &Stop) {
+        let now = Instant::now();
         let Stop { provider, key, .. } = *stop;
         self.upstream_ended_at(now);
         if let Some(trying) = self.trying.take() {

@@ -22,7 +22,7 @@ use crate::gateway::simulated::{self, SimBody};
 use crate::gateway::upstream::{self, UpstreamBody};
 use bytes::{Bytes, BytesMut};
 use coo_llm_core::record::Endpoint;
-use coo_llm_runtime::{sleep, timeout};
+use coo_llm_runtime::{coarse_now, sleep, timeout};
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::response::Parts;
 use http::{Request, Response, StatusCode};
@@ -62,11 +62,17 @@ impl Desk {
         client: usize,
         mut settlement: Settlement,
     ) -> Reply {
-        let mut now = Instant::now();
+        // A tenth of a second is nothing to a trip, and too much only to be refused for.
+        let arrived = coarse_now();
+        let mut trip = Trip::new(self.plan.policy.retry, arrived);
         let mut way = Way::new(choice, client);
-        let mut trip = Trip::new(self.plan.policy.retry, now);
-        let Some(mut stop) = self.first_stop(&mut way, now) else {
-            let (refusal, after) = self.nowhere(&way, now);
+        let mut first = self.first_stop(&mut way, arrived);
+        if first.is_none() {
+            way = Way::new(choice, client);
+            first = self.first_stop(&mut way, Instant::now());
+        }
+        let Some(mut stop) = first else {
+            let (refusal, after) = self.nowhere(&way, Instant::now());
             let mut reply = refuse(settlement, &refusal);
             reply.headers_mut().insert(RETRY_AFTER, seconds(after));
             return reply;
@@ -79,14 +85,14 @@ impl Desk {
             if let Some(because) = stop.because {
                 self.count(because);
             }
-            settlement.begin(&stop, now);
+            settlement.begin(&stop);
             let answer = match outgoing.to {
                 Recipient::Simulator(body) => {
                     self.simulate(stop.provider, asked.endpoint, &body).await
                 }
                 Recipient::Http(target, request) => self.send(stop.provider, target, request).await,
             };
-            now = Instant::now();
+            let now = Instant::now();
             let latency = settlement.head_came(now);
             let lesson = self.learn(&stop, &answer, latency, now);
             let next = lesson.and_then(|lesson| self.next(&mut way, &trip, &stop, lesson, now));
@@ -99,7 +105,6 @@ impl Desk {
                             trip.moves_on();
                         }
                         stop = next;
-                        now = Instant::now();
                         continue;
                     }
                     Err(left) => break leave(left, settlement, &asked.request_id),
@@ -134,11 +139,16 @@ impl Desk {
             trouble,
             retry_after,
         } = lesson;
-        let asked_for = retry_after.unwrap_or_default();
-        let jitter = || {
+        // What is asked for, and a little more, so that not all come back at once.
+        let at_least = |asked_for: Duration| {
             let unit = self.chance.borrow_mut().unit();
-            pause(self.plan.policy.retry.interval, trip.here(), unit)
+            let jitter = pause(self.plan.policy.retry.interval, trip.here(), unit);
+            match asked_for {
+                Duration::ZERO => jitter,
+                _ => jitter.max(asked_for.saturating_add(jitter / 8)),
+            }
         };
+        let asked_for = retry_after.unwrap_or_default();
         let has_other = trouble.is_of_key() && self.has_other_key(stop, now);
         let after = match trouble {
             _ if has_other => Some(Duration::ZERO),
@@ -147,9 +157,9 @@ impl Desk {
             Trouble::Auth => None,
             Trouble::RateLimit => {
                 let usable = self.until_usable(stop.provider, now);
-                Some(jitter().max(asked_for).max(usable))
+                Some(at_least(asked_for.max(usable)))
             }
-            _ => Some(jitter().max(asked_for)),
+            _ => Some(at_least(asked_for)),
         };
         let is_closed = self.breakers[stop.provider].borrow().is_closed();
         let here = after.filter(|after| is_closed && trip.repeats(now, *after));
