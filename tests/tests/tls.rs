@@ -259,3 +259,37 @@ fn files_that_cannot_be_used_are_named() {
         }
     }
 }
+
+/// docs/adr/0013-http2.md: a client that knows both speaks HTTP/1.1, one that knows nothing
+/// else is closed.
+#[test]
+fn http2_is_not_offered() {
+    let authority = Authority::new();
+    let rig = start(&authority, &[]);
+    let gateway = &rig.gateway;
+    let curl = |gateway: &Gateway, how, scheme| {
+        Command::new("curl")
+            .args(["--silent", how, "--output", "/dev/null"])
+            .args(["--write-out", "%{http_version}", "--cacert"])
+            .arg(rig.gateway.dir().join(TLS_CA))
+            .arg(format!("{scheme}://{}/health", gateway.addr()))
+            .output()
+            .expect("curl is installed")
+    };
+    let both = curl(gateway, "--http2", "https");
+    assert!(both.status.success(), "{both:?}");
+    assert_eq!(both.stdout, b"1.1");
+
+    let mut alone = (*client_config(&authority.pem)).clone();
+    alone.alpn_protocols = vec![b"h2".to_vec()];
+    let mut client = Client::new(gateway.addr()).secured(Some(alone.into()));
+    let refused = client.request("GET", "/health", &[], b"");
+    assert!(refused.is_err(), "{refused:?}");
+    wait_for_failures(gateway, 1);
+
+    let plain = Rig::start();
+    let insists = curl(&plain.gateway, "--http2-prior-knowledge", "http");
+    assert!(!insists.status.success(), "{insists:?}");
+    let other = curl(&plain.gateway, "--http1.1", "http");
+    assert_eq!(other.stdout, b"1.1", "it goes on");
+}

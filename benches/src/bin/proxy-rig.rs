@@ -1,8 +1,9 @@
 //! What a proxied request costs, beside the same without recording and beside nginx.
 //!
 //! ```text
-//! proxy-rig proxy   [--with BIN --without BIN] [--rounds N] [--seconds N] [--driver epoll]
+//! proxy-rig proxy   [--with BIN --without BIN] [--rounds N] [--seconds N] [--runtime tokio] [--driver epoll]
 //! proxy-rig latency [--with BIN --without BIN] [--rounds N]
+//! proxy-rig runtimes --with BIN [--rounds N] [--seconds N]
 //! proxy-rig icount  [--with BIN --without BIN] [--requests N] [--keep FILE]
 //! ```
 //! Without executables it builds both from the workspace.
@@ -13,7 +14,7 @@
 )]
 
 use coo_llm_benches::rig::cores::{self, LOAD};
-use coo_llm_benches::rig::gateway::{self, Gateway, Under};
+use coo_llm_benches::rig::gateway::{self, Gateway, RunsOn, Under};
 use coo_llm_benches::rig::nginx::Nginx;
 use coo_llm_benches::rig::upstream::{self, Upstream};
 use coo_llm_benches::rig::wrk::{CONNECTIONS, Wrk};
@@ -41,6 +42,7 @@ struct Options {
     rounds: usize,
     seconds: u32,
     requests: u64,
+    runtime: String,
     driver: String,
     keep: Option<PathBuf>,
 }
@@ -53,6 +55,7 @@ impl Options {
             rounds: 12,
             seconds: 2,
             requests: 2_000,
+            runtime: "auto".to_owned(),
             driver: "auto".to_owned(),
             keep: None,
         };
@@ -65,12 +68,20 @@ impl Options {
                 "--rounds" => options.rounds = value.parse().map_err(bad)?,
                 "--seconds" => options.seconds = value.parse().map_err(bad)?,
                 "--requests" => options.requests = value.parse().map_err(bad)?,
+                "--runtime" => options.runtime = value,
                 "--driver" => options.driver = value,
                 "--keep" => options.keep = Some(value.into()),
                 _ => return Err(format!("{name} is not known")),
             }
         }
         Ok(options)
+    }
+
+    fn runs_on(&self) -> RunsOn<'_> {
+        RunsOn {
+            runtime: &self.runtime,
+            driver: &self.driver,
+        }
     }
 
     /// The two executables; those that were not named are built.
@@ -103,7 +114,7 @@ impl Rig {
                 binary,
                 &upstream.addr,
                 model,
-                &options.driver,
+                options.runs_on(),
                 Under::Itself,
             )
         };
@@ -243,6 +254,75 @@ fn proxy(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
+/// The pairs of runtime and driver, the default first.
+const PAIRS: [RunsOn<'static>; 4] = [
+    pair("monoio", "epoll"),
+    pair("monoio", "io_uring"),
+    pair("tokio", "epoll"),
+    pair("glommio", "io_uring"),
+];
+
+const fn pair(runtime: &'static str, driver: &'static str) -> RunsOn<'static> {
+    RunsOn { runtime, driver }
+}
+
+/// One executable on each pair, in random order; it has the feature `glommio`.
+fn runtimes(options: &Options) -> Outcome<()> {
+    let binary = options
+        .with
+        .as_ref()
+        .ok_or("name a build with `--features glommio` by --with")?;
+    let binary = binary
+        .canonicalize()
+        .map_err(|error| format!("{}: {error}", binary.display()))?;
+    cores::move_here(LOAD)?;
+    let upstream = Upstream::start()?;
+    let model = MODELS[WITH];
+    let mut gateways = Vec::new();
+    for on in PAIRS {
+        let gateway = Gateway::start(&binary, &upstream.addr, model, on, Under::Itself)?;
+        load::exact(gateway.addr, model, EXACT)?;
+        let counted = gateway.counted(EXACT)?.requests;
+        if counted != EXACT {
+            return Err(format!("{on:?} counted {counted} of {EXACT} requests"));
+        }
+        gateways.push(gateway);
+    }
+    let wrk = Wrk::new(model)?;
+    let mut rps: [Vec<f64>; 4] = Default::default();
+    let mut cpu_us: [Vec<f64>; 4] = Default::default();
+    let mut random = fastrand::Rng::with_seed(3);
+    // The first round warms up and is not kept.
+    for round in 0..=options.rounds {
+        for at in shuffled::<4>(&mut random) {
+            let pid = gateways[at].process.pid();
+            let before = process::cpu_ns(pid)?;
+            let run = wrk.run(gateways[at].addr, options.seconds)?;
+            let took = process::cpu_ns(pid)? - before;
+            if round > 0 {
+                rps[at].push(run.rps);
+                cpu_us[at].push(took as f64 / 1e3 / run.requests as f64);
+            }
+        }
+    }
+    let load = std::fs::read_to_string("/proc/loadavg").map_err(|error| error.to_string())?;
+    println!(
+        "{} rounds of {} s, {CONNECTIONS} connections; median [min .. max]; load {}",
+        options.rounds,
+        options.seconds,
+        load.trim()
+    );
+    for (at, RunsOn { runtime, driver }) in PAIRS.into_iter().enumerate() {
+        println!(
+            "{runtime:7} {driver:8} CPU us/request {}  / the first {}   requests/s / the first {}",
+            spread(&cpu_us[at], 2),
+            spread(&ratios(&cpu_us[at], &cpu_us[0]), 3),
+            spread(&ratios(&rps[at], &rps[0]), 3)
+        );
+    }
+    Ok(())
+}
+
 fn latency(options: &Options) -> Outcome<()> {
     const REQUESTS: u64 = 1_000;
     let mut rig = Rig::start(options)?;
@@ -289,12 +369,17 @@ fn count(options: &Options) -> Outcome<()> {
     let binaries = options.binaries(&folder)?;
     cores::move_here(LOAD)?;
     let upstream = Upstream::start()?;
+    // Valgrind knows no io_uring.
+    let on = RunsOn {
+        driver: "epoll",
+        ..options.runs_on()
+    };
     let mut counts: [Vec<f64>; 2] = Default::default();
     for _ in 0..REPEATS {
         for (subject, binary) in binaries.iter().enumerate() {
             let keep = options.keep.as_deref().filter(|_| subject == WITH);
             let (few, many) = (options.requests / 4, options.requests);
-            let n = icount::a_request(binary, &upstream, MODELS[subject], few, many, keep)?;
+            let n = icount::a_request(binary, &upstream, MODELS[subject], on, few, many, keep)?;
             println!("{:18} {n:.0} user instructions/request", SUBJECTS[subject]);
             counts[subject].push(n);
         }
@@ -314,9 +399,12 @@ fn main() -> ExitCode {
     let outcome = match mode.as_str() {
         "upstream" => upstream::serve().map_err(|error| error.to_string()),
         "proxy" => Options::parse(args).and_then(|options| proxy(&options)),
+        "runtimes" => Options::parse(args).and_then(|options| runtimes(&options)),
         "latency" => Options::parse(args).and_then(|options| latency(&options)),
         "icount" => Options::parse(args).and_then(|options| count(&options)),
-        _ => Err("usage: proxy-rig proxy | latency | icount [OPTION VALUE]...".to_owned()),
+        _ => {
+            Err("usage: proxy-rig proxy | runtimes | latency | icount [OPTION VALUE]...".to_owned())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -55,6 +55,23 @@ pub enum Under {
     Callgrind,
 }
 
+/// What the worker runs on, as the configuration names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunsOn<'a> {
+    /// `server.runtime`.
+    pub runtime: &'a str,
+    /// `server.driver`.
+    pub driver: &'a str,
+}
+
+impl RunsOn<'static> {
+    /// What the gateway picks by itself.
+    pub const AUTO: Self = Self {
+        runtime: "auto",
+        driver: "auto",
+    };
+}
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -67,13 +84,15 @@ pub struct Gateway {
 }
 
 /// Its configuration: one worker, one provider with one model, one client.
-fn yaml(port: u16, upstream: &str, model: &str, driver: &str) -> String {
+fn yaml(port: u16, upstream: &str, model: &str, on: RunsOn<'_>) -> String {
+    let RunsOn { runtime, driver } = on;
     format!(
         r#"version: "1.0"
 server:
   listen: "127.0.0.1:{port}"
   admin_api_key: "admin-key-of-the-benches-0123456789"
   workers: 1
+  runtime: {runtime}
   driver: {driver}
 logging:
   level: warn
@@ -102,14 +121,14 @@ impl Gateway {
         binary: &Path,
         upstream: &str,
         model: &str,
-        driver: &str,
+        on: RunsOn<'_>,
         under: Under,
     ) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("the gateway's folder: {error}");
         let dir = TempDir::with_prefix("coo-llm-bench-").map_err(failed)?;
         let port = free_port();
         let file = dir.path().join("coo-llm.yaml");
-        fs::write(&file, yaml(port, upstream, model, driver)).map_err(failed)?;
+        fs::write(&file, yaml(port, upstream, model, on)).map_err(failed)?;
         let log = File::create(dir.path().join("stderr")).map_err(failed)?;
         let mut command = match under {
             Under::Itself => cores::command_on(MEASURED, &binary.to_string_lossy()),

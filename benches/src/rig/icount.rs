@@ -1,6 +1,6 @@
 //! Instructions a request, counted by callgrind: what the noise of a clock hides.
 
-use super::gateway::{Gateway, Under};
+use super::gateway::{Gateway, RunsOn, Under};
 use super::upstream::Upstream;
 use super::{Outcome, load};
 use std::fs;
@@ -11,10 +11,11 @@ fn instructions(
     binary: &Path,
     upstream: &Upstream,
     model: &str,
+    on: RunsOn<'_>,
     requests: u64,
     keep: Option<&Path>,
 ) -> Outcome<u64> {
-    let mut gateway = Gateway::start(binary, &upstream.addr, model, "epoll", Under::Callgrind)?;
+    let mut gateway = Gateway::start(binary, &upstream.addr, model, on, Under::Callgrind)?;
     load::exact(gateway.addr, model, requests)?;
     gateway.process.terminate()?;
     let file = gateway.dir.path().join("callgrind.out");
@@ -39,11 +40,12 @@ pub fn a_request(
     binary: &Path,
     upstream: &Upstream,
     model: &str,
+    on: RunsOn<'_>,
     few: u64,
     many: u64,
     keep: Option<&Path>,
 ) -> Outcome<f64> {
-    let low = instructions(binary, upstream, model, few, None)?;
-    let high = instructions(binary, upstream, model, many, keep)?;
+    let low = instructions(binary, upstream, model, on, few, None)?;
+    let high = instructions(binary, upstream, model, on, many, keep)?;
     Ok((high as f64 - low as f64) / (many - few) as f64)
 }
