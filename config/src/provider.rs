@@ -122,7 +122,7 @@ impl ProviderType {
         match self {
             Self::OpenAi => Some("https://api.openai.com/v1"),
             Self::Anthropic => Some("https://api.anthropic.com"),
-            Self::Gemini => Some("https://generativelanguage.googleapis.com"),
+            Self::Gemini => Some("https://generativelanguage.googleapis.com/v1beta/openai"),
             Self::Custom | Self::Simulator => None,
         }
     }

@@ -2,7 +2,6 @@
 //! held back where it would be the default. Building a feature deletes its lines here.
 
 use crate::config::Config;
-use crate::provider::ProviderType;
 use crate::reader::Reader;
 
 /// Reports everything in the file that this version would otherwise ignore.
@@ -24,10 +23,8 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
     refuse(given("prices"), "prices", "a price file is", "remove `prices` and write `pricing` at the provider");
 
-    for (index, provider) in providers.iter().enumerate() {
+    for index in 0..providers.len() {
         let at = |key: &str| format!("llm_providers[{index}].{key}");
-        refuse(provider.kind == ProviderType::Anthropic, &at("type"), "providers of type anthropic are", "use custom with an OpenAI-compatible URL");
-        refuse(provider.kind == ProviderType::Gemini, &at("type"), "providers of type gemini are", "use custom with an OpenAI-compatible URL");
         refuse(given(&at("limits")), &at("limits"), "limits are", "remove them");
     }
     for (index, client) in clients.iter().enumerate() {

@@ -142,8 +142,6 @@ const PROVIDERS: &[(&str, &[&str])] = &[
     ("type: simulator, base_url: \"http://x\"", &["config:2:41: llm_providers[0].base_url: the simulator has no URL; remove it"]),
     ("type: custom, base_url: \"http://x\", simulator: {}", &["config:2:61: llm_providers[0].simulator: is only for `type: simulator`; remove it"]),
     ("type: simulator, simulator: { error_rate: 1.5 }", &["config:2:56: llm_providers[0].simulator.error_rate: `1.5` is not a number from 0 to 1"]),
-    ("type: anthropic, api_keys: [k]", &["config:2:20: llm_providers[0].type: providers of type anthropic are not built in this version yet; use custom with an OpenAI-compatible URL"]),
-    ("type: gemini, api_keys: [k]", &["config:2:20: llm_providers[0].type: providers of type gemini are not built in this version yet; use custom with an OpenAI-compatible URL"]),
     ("type: opnai, api_keys: [k]", &["config:2:20: llm_providers[0].type: `opnai` is not one of openai, anthropic, gemini, custom, simulator; did you mean `openai`?"]),
     ("type: simulator, limits: { req_per_min: 1 }", &["config:2:39: llm_providers[0].limits: limits are not built in this version yet; remove them"]),
     ("type: simulator, pricing: { input_per_million: 2.5O, output_per_million: 1 }", &["config:2:61: llm_providers[0].pricing.input_per_million: `2.5O` is not a decimal number; write USD per million tokens, such as 2.50"]),

@@ -162,6 +162,12 @@ closed_list! {
         Responses = "/v1/responses",
         /// `/v1/messages`.
         Messages = "/v1/messages",
+        /// `/v1/messages/count_tokens`, which counts and uses none.
+        CountTokens = "/v1/messages/count_tokens",
+        /// `/v1beta/models/{model}:generateContent`.
+        GenerateContent = "/v1beta/models/{model}:generateContent",
+        /// `/v1beta/models/{model}:streamGenerateContent`.
+        StreamGenerateContent = "/v1beta/models/{model}:streamGenerateContent",
         /// `/v1/models` and `/v1/models/{id}`.
         Models = "/v1/models",
         /// `/ingest/v1/records`.

@@ -7,6 +7,7 @@
 //!    plan: which provider, key?     no -> 404, 403
 //!    ingest: lines of other gateways, one Record each
 //!    routing: another key or provider where one fails
+//!    dialect: what that provider is sent, and how its answer is heard
 //!    upstream: the pool, or the simulator
 //!    relay: bytes pass, usage is read as they do
 //!    settlement: one Record, one log line, whatever happened
@@ -15,6 +16,7 @@
 //! for the [`Plan`], in which only the news of keys and providers changes, a word at a time. There is no lock on this path.
 
 mod desk;
+mod dialect;
 mod error;
 mod headers;
 pub mod ingest;

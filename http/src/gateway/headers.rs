@@ -1,5 +1,7 @@
 //! Which headers pass, and which are the gateway's own.
 
+use super::dialect::{Credential, Service};
+use super::plan::SentKey;
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap,
     HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
@@ -8,6 +10,7 @@ use http::header::{
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-api-key");
 pub(crate) const X_UPSTREAM_REQUEST_ID: HeaderName =
     HeaderName::from_static("x-upstream-request-id");
 pub(crate) const X_COO_PROVIDER: HeaderName = HeaderName::from_static("x-coo-provider");
@@ -64,7 +67,7 @@ fn strip_connection(headers: &mut HeaderMap) {
 /// The answer must come unencoded: usage is read from its bytes as they pass.
 pub(crate) fn to_upstreams(headers: &mut HeaderMap, request_id: &HeaderValue) {
     strip_connection(headers);
-    for name in [X_API_KEY, CONTENT_LENGTH, EXPECT] {
+    for name in [X_API_KEY, X_GOOG_API_KEY, CONTENT_LENGTH, EXPECT] {
         headers.remove(name);
     }
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -76,13 +79,25 @@ pub(crate) fn to_upstreams(headers: &mut HeaderMap, request_id: &HeaderValue) {
 pub(crate) fn address(
     headers: &mut HeaderMap,
     authority: &HeaderValue,
-    authorization: Option<&HeaderValue>,
+    service: &Service,
+    key: Option<&SentKey>,
 ) {
     headers.insert(HOST, authority.clone());
-    match authorization {
-        Some(key) => headers.insert(AUTHORIZATION, key.clone()),
-        None => headers.remove(AUTHORIZATION),
-    };
+    headers.remove(AUTHORIZATION);
+    match (service.credential, key) {
+        (_, None) => {}
+        (Credential::Bearer, Some(sent)) => {
+            headers.insert(AUTHORIZATION, sent.bearer.clone());
+        }
+        (Credential::Header(name), Some(sent)) => {
+            headers.insert(HeaderName::from_static(name), sent.bare.clone());
+        }
+    }
+    if let Some((name, value)) = service.header {
+        headers
+            .entry(HeaderName::from_static(name))
+            .or_insert_with(|| HeaderValue::from_static(value));
+    }
 }
 
 /// Makes a provider's headers those of the answer.
@@ -93,7 +108,7 @@ pub(crate) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
     }
 }
 
-/// The client's key: `Authorization: Bearer KEY`, or `x-api-key: KEY`.
+/// The client's key: `Authorization: Bearer KEY`, `x-api-key: KEY` or `x-goog-api-key: KEY`.
 pub(crate) fn client_key(headers: &HeaderMap) -> Option<&[u8]> {
     if let Some(value) = headers.get(AUTHORIZATION) {
         let (scheme, key) = value.as_bytes().split_at_checked(7)?;
@@ -103,12 +118,16 @@ pub(crate) fn client_key(headers: &HeaderMap) -> Option<&[u8]> {
     }
     headers
         .get(X_API_KEY)
+        .or_else(|| headers.get(X_GOOG_API_KEY))
         .map(|value| value.as_bytes().trim_ascii())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::dialect::Dialect;
+    use coo_llm_config::ProviderType;
+    use coo_llm_core::record::Endpoint;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -134,6 +153,7 @@ mod tests {
             Some(b"sk-1".to_vec())
         );
         assert_eq!(key(&[("x-api-key", "sk-2")]), Some(b"sk-2".to_vec()));
+        assert_eq!(key(&[("x-goog-api-key", "sk-3")]), Some(b"sk-3".to_vec()));
         assert_eq!(key(&[("authorization", "Basic abcdefg")]), None);
         assert_eq!(key(&[("authorization", "Bear")]), None);
         assert_eq!(key(&[]), None);
@@ -151,27 +171,61 @@ mod tests {
             ("accept-encoding", "gzip"),
             ("openai-beta", "stays"),
         ]);
+        headers.insert(X_GOOG_API_KEY, HeaderValue::from_static("client"));
         let value = HeaderValue::from_static;
-        let key = value("Bearer provider");
+        let key = SentKey {
+            bearer: value("Bearer provider"),
+            bare: value("provider"),
+        };
         to_upstreams(&mut headers, &value("req_1"));
-        let mut keyless = headers.clone();
-        address(&mut keyless, &value("host:1"), None);
-        assert!(!keyless.contains_key(AUTHORIZATION), "{keyless:?}");
-        address(&mut headers, &value("host:1"), Some(&key));
-        let mut left: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
-            .collect();
-        left.sort();
+        let sent = |kind, endpoint, key| {
+            let dialect = Dialect::of(kind);
+            let place = dialect.place(endpoint).expect("it is served");
+            let mut headers = headers.clone();
+            address(
+                &mut headers,
+                &value("host:1"),
+                &dialect.services()[place],
+                key,
+            );
+            let mut left: Vec<_> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .filter(|line| !line.starts_with("accept-encoding") && !line.starts_with("host"))
+                .collect();
+            left.sort();
+            left
+        };
+        let (stays, id) = ("openai-beta: stays", "x-request-id: req_1");
+        let chat = Endpoint::ChatCompletions;
+        assert_eq!(sent(ProviderType::OpenAi, chat, None), [stays, id]);
         assert_eq!(
-            left,
-            [
-                "accept-encoding: identity",
-                "authorization: Bearer provider",
-                "host: host:1",
-                "openai-beta: stays",
-                "x-request-id: req_1",
-            ]
+            sent(ProviderType::OpenAi, chat, Some(&key)),
+            ["authorization: Bearer provider", stays, id]
         );
+        for endpoint in [chat, Endpoint::Messages] {
+            assert_eq!(
+                sent(ProviderType::Anthropic, endpoint, Some(&key)),
+                [
+                    "anthropic-version: 2023-06-01",
+                    stays,
+                    "x-api-key: provider",
+                    id
+                ]
+            );
+        }
+        assert_eq!(
+            sent(ProviderType::Gemini, chat, Some(&key)),
+            ["authorization: Bearer provider", stays, id]
+        );
+        assert_eq!(
+            sent(ProviderType::Gemini, Endpoint::GenerateContent, Some(&key)),
+            [stays, "x-goog-api-key: provider", id]
+        );
+        let mut versioned = map(&[("anthropic-version", "2099-01-01")]);
+        let messages = &Dialect::of(ProviderType::Anthropic).services()[0];
+        address(&mut versioned, &value("host:1"), messages, None);
+        assert_eq!(versioned["anthropic-version"], "2099-01-01");
+        assert_eq!(headers["accept-encoding"], "identity");
     }
 }

@@ -7,6 +7,8 @@ use coo_llm_core::record::Endpoint;
 pub(crate) enum Target<'a> {
     /// A request that goes on to a provider.
     Forward(Endpoint),
+    /// One of Gemini's, whose path names the model.
+    Generate(Endpoint, &'a str),
     /// `GET /v1/models`.
     Models,
     /// `GET /v1/models/{id}`.
@@ -26,10 +28,14 @@ impl<'a> Target<'a> {
             .strip_prefix("/api")
             .filter(|rest| rest.starts_with('/'))
             .unwrap_or(path);
+        if let Some(target) = path.strip_prefix("/v1beta/models/").and_then(generate) {
+            return target;
+        }
         let Some(rest) = path.strip_prefix("/v1/") else {
             return match path.strip_prefix("/ingest/") {
                 Some("v1/records" | "v1/records/") => Self::Ingest,
                 Some(_) => Self::Unknown,
+                None if path.starts_with("/v1beta/") => Self::Unknown,
                 None => Self::Control,
             };
         };
@@ -37,6 +43,9 @@ impl<'a> Target<'a> {
             "chat/completions" => Self::Forward(Endpoint::ChatCompletions),
             "completions" => Self::Forward(Endpoint::Completions),
             "embeddings" => Self::Forward(Endpoint::Embeddings),
+            "responses" => Self::Forward(Endpoint::Responses),
+            "messages" => Self::Forward(Endpoint::Messages),
+            "messages/count_tokens" => Self::Forward(Endpoint::CountTokens),
             "models" => Self::Models,
             other => match other.strip_prefix("models/") {
                 Some(id) if !id.is_empty() => Self::Model(id),
@@ -44,6 +53,17 @@ impl<'a> Target<'a> {
             },
         }
     }
+}
+
+/// `{model}:generateContent` or `{model}:streamGenerateContent`.
+fn generate(rest: &str) -> Option<Target<'_>> {
+    let (model, verb) = rest.rsplit_once(':')?;
+    let endpoint = match verb {
+        "generateContent" => Endpoint::GenerateContent,
+        "streamGenerateContent" => Endpoint::StreamGenerateContent,
+        _ => return None,
+    };
+    (!model.is_empty()).then_some(Target::Generate(endpoint, model))
 }
 
 #[cfg(test)]
@@ -58,6 +78,19 @@ mod tests {
             assert_eq!(of("/v1/chat/completions/"), "Forward(ChatCompletions)");
             assert_eq!(of("/v1/completions"), "Forward(Completions)");
             assert_eq!(of("/v1/embeddings"), "Forward(Embeddings)");
+            assert_eq!(of("/v1/responses"), "Forward(Responses)");
+            assert_eq!(of("/v1/messages"), "Forward(Messages)");
+            assert_eq!(of("/v1/messages/count_tokens"), "Forward(CountTokens)");
+            assert_eq!(
+                of("/v1beta/models/gemini:x:generateContent"),
+                "Generate(GenerateContent, \"gemini:x\")"
+            );
+            assert_eq!(
+                of("/v1beta/models/g:streamGenerateContent"),
+                "Generate(StreamGenerateContent, \"g\")"
+            );
+            assert_eq!(of("/v1beta/models/g:embedContent"), "Unknown");
+            assert_eq!(of("/v1beta/models/:generateContent"), "Unknown");
             assert_eq!(of("/v1/models"), "Models");
             assert_eq!(of("/v1/models/gpt-4o"), "Model(\"gpt-4o\")");
             assert_eq!(of("/v1/models/meta/llama-3"), "Model(\"meta/llama-3\")");

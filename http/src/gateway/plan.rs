@@ -5,7 +5,9 @@ mod provider;
 mod resolve;
 
 pub use health::{KeyHealth, ProviderHealth};
-pub(crate) use provider::{KeyPlan, Kind, ModelPlan, ProviderPlan, SimPlan, Target as HttpTarget};
+pub(crate) use provider::{
+    KeyPlan, Kind, ModelPlan, ProviderPlan, SentKey, SimPlan, Target as HttpTarget,
+};
 pub(crate) use resolve::Choice;
 
 use coo_llm_config::{AllowedProviders, Config, Ingest, IngestRight, Policy};

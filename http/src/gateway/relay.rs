@@ -6,8 +6,10 @@
 use super::error::UpstreamFault;
 use super::settlement::{Seen, Settlement};
 use super::upstream::UpstreamBody;
+use crate::wire::UsageDialect;
+use crate::wire::gemini::array::ArrayUsage;
 use crate::wire::json_usage::JsonUsageScanner;
-use crate::wire::sse::{SseMode, SseUsage};
+use crate::wire::sse::{SseFacts, SseUsage};
 use bytes::Bytes;
 use coo_llm_core::record::ErrorType;
 use coo_llm_runtime::{CoarseTimer, coarse_now};
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) enum Reader {
     Sse(Box<SseUsage>),
+    /// A stream that is one JSON array.
+    Elements(Box<ArrayUsage>),
     Json {
         scanner: Box<JsonUsageScanner>,
         bytes: u64,
@@ -30,13 +34,17 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
-    pub(crate) fn sse(mode: SseMode) -> Self {
-        Self::Sse(Box::new(SseUsage::new(mode)))
+    pub(crate) fn sse(sse: SseUsage) -> Self {
+        Self::Sse(Box::new(sse))
     }
 
-    pub(crate) fn json(is_encoded: bool) -> Self {
+    pub(crate) fn elements() -> Self {
+        Self::Elements(Box::default())
+    }
+
+    pub(crate) fn json(dialect: UsageDialect, is_encoded: bool) -> Self {
         Self::Json {
-            scanner: Box::default(),
+            scanner: Box::new(JsonUsageScanner::of(dialect)),
             bytes: 0,
             is_encoded,
         }
@@ -48,6 +56,10 @@ impl Reader {
             Self::Sse(sse) => {
                 let step = sse.push(data);
                 (step.forward, step.has_first_token)
+            }
+            Self::Elements(array) => {
+                let has_first_token = array.push(&data);
+                (data, has_first_token)
             }
             Self::Json { scanner, bytes, .. } => {
                 scanner.push(&data);
@@ -64,20 +76,32 @@ impl Reader {
                 let step = sse.finish();
                 (step.forward, step.has_first_token)
             }
+            Self::Elements(array) => {
+                array.finish();
+                (Bytes::new(), false)
+            }
             Self::Json { .. } => (Bytes::new(), false),
+        }
+    }
+
+    /// What a stream has said so far; `None` of another answer.
+    fn facts(&self) -> Option<&SseFacts> {
+        match self {
+            Self::Sse(sse) => Some(sse.facts()),
+            Self::Elements(array) => Some(array.facts()),
+            Self::Json { .. } => None,
         }
     }
 
     /// What is known of the tokens so far.
     fn seen(&self) -> Seen {
         match self {
-            Self::Sse(sse) => {
-                let facts = sse.facts();
-                Seen {
+            Self::Sse(_) | Self::Elements(_) => {
+                self.facts().map_or_else(Seen::default, |facts| Seen {
                     usage: facts.usage,
                     deltas: facts.deltas,
                     answer_bytes: 0,
-                }
+                })
             }
             Self::Json { bytes, .. } => Seen {
                 answer_bytes: *bytes,
@@ -86,26 +110,25 @@ impl Reader {
         }
     }
 
-    /// Whether a stream has come to its `[DONE]`.
+    /// Whether a stream has come to its last event.
     fn has_said_all(&self) -> bool {
-        matches!(self, Self::Sse(sse) if sse.facts().is_done)
+        self.facts().is_some_and(|facts| facts.is_done)
     }
 
     /// What is known at the end, and whether the answer says that it failed or is not whole.
     pub(crate) fn conclude(self) -> (Seen, Option<ErrorType>) {
         let seen = self.seen();
-        match self {
-            Self::Sse(sse) => {
-                let facts = sse.facts();
-                let error = if facts.has_error {
-                    Some(ErrorType::Upstream5xx)
-                } else if facts.is_truncated || (facts.unreadable_events > 0 && !facts.is_done) {
-                    Some(ErrorType::UpstreamProtocol)
-                } else {
-                    None
-                };
-                (seen, error)
+        let stream_error = self.facts().and_then(|facts| {
+            if facts.has_error {
+                Some(ErrorType::Upstream5xx)
+            } else if facts.is_truncated || (facts.unreadable_events > 0 && !facts.is_done) {
+                Some(ErrorType::UpstreamProtocol)
+            } else {
+                None
             }
+        });
+        match self {
+            Self::Sse(_) | Self::Elements(_) => (seen, stream_error),
             Self::Json {
                 scanner,
                 is_encoded,

@@ -262,7 +262,11 @@ impl Settlement {
         if !trying.worked {
             return none;
         }
-        if deltas == 0 && answer_bytes == 0 {
+        if self.endpoint == Endpoint::CountTokens {
+            // Its answer is a number of tokens that nobody used.
+            return none;
+        }
+        if deltas == 0 && answer_bytes == 0 && usage.tokens().is_none() {
             // The provider may have worked and billed; nobody knows what.
             return Used {
                 source: Some(UsageSource::Missing),

@@ -173,6 +173,19 @@ impl<'a> Envelope<'a> {
         })
     }
 
+    /// That of a request whose path names the model; there is nothing to splice in its
+    /// body, which is left alone.
+    #[must_use]
+    pub fn of_path(model: String, stream: bool) -> Self {
+        Self {
+            model: Cow::Owned(model),
+            stream,
+            include_usage: None,
+            model_span: Span { start: 0, end: 0 },
+            usage_place: UsagePlace::Invalid,
+        }
+    }
+
     /// Whether [`rewrite`](super::rewrite) can make this request ask for the usage
     /// of its stream: it streams, does not ask yet, and `stream_options` is sound.
     #[must_use]

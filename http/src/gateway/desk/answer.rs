@@ -2,11 +2,12 @@
 
 use super::Desk;
 use super::asked::Asked;
+use crate::gateway::dialect::{self, Hearing};
 use crate::gateway::error::{Refusal, UpstreamFault, of_status};
 use crate::gateway::headers::{X_COO_COST_USD, X_REQUEST_ID, client_key, to_client};
 use crate::gateway::models;
 use crate::gateway::paths::Target;
-use crate::gateway::relay::{Patience, Reader, Relay};
+use crate::gateway::relay::{Patience, Relay};
 use crate::gateway::reply::ReplyBody;
 use crate::gateway::server::Watch;
 use crate::gateway::settlement::{Seen, Settlement};
@@ -14,12 +15,11 @@ use crate::gateway::upstream::UpstreamBody;
 use crate::wire::envelope::Envelope;
 use crate::wire::openai_error::ErrorKind;
 use crate::wire::request_id::RequestId;
-use crate::wire::sse::SseMode;
 use bytes::{Bytes, BytesMut};
 use coo_llm_core::NanoUsd;
 use coo_llm_core::record::Endpoint;
 use coo_llm_exporters::decimal::push_usd;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
@@ -33,6 +33,9 @@ use std::rc::Rc;
 /// A JSON answer up to this size is read before its headers go out, so that they can
 /// carry its cost; a larger one passes as it comes, without that header.
 const PRICED_ANSWER_BYTES_MAX: u64 = 256 * 1024;
+/// An answer that is translated is read whole; the longest that a model writes today has
+/// half a megabyte.
+const TRANSLATED_ANSWER_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The largest request body that the control plane gets.
 const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -55,7 +58,7 @@ impl Desk {
             return self.ingest(parts, body, watch).await;
         }
         let endpoint = match target {
-            Target::Forward(endpoint) => endpoint,
+            Target::Forward(endpoint) | Target::Generate(endpoint, _) => endpoint,
             Target::Models | Target::Model(_) => Endpoint::Models,
             Target::Unknown | Target::Ingest | Target::Control => Endpoint::Other,
         };
@@ -64,7 +67,7 @@ impl Desk {
         let mut settlement = Settlement::new(Rc::clone(self), endpoint, request_id);
 
         let allowed = match target {
-            Target::Forward(_) => Method::POST,
+            Target::Forward(_) | Target::Generate(..) => Method::POST,
             Target::Models | Target::Model(_) => Method::GET,
             Target::Unknown | Target::Ingest | Target::Control => {
                 return refuse(settlement, &Refusal::new(ErrorKind::UnknownEndpoint));
@@ -98,8 +101,14 @@ impl Desk {
                     }
                 }
             }
+            Target::Generate(_, model) => {
+                let model = Some(percent_decoded(model));
+                self.forward(parts, body, model, client, settlement, watch)
+                    .await
+            }
             Target::Forward(_) | Target::Unknown | Target::Ingest | Target::Control => {
-                self.forward(parts, body, client, settlement, watch).await
+                self.forward(parts, body, None, client, settlement, watch)
+                    .await
             }
         }
     }
@@ -125,11 +134,13 @@ impl Desk {
         Ok(client)
     }
 
-    /// Reads the body, decides where it goes, and has it delivered.
+    /// Reads the body, decides where it goes, and has it delivered. `model` is what the
+    /// path names; else the body does.
     async fn forward(
         &self,
         head: Parts,
         body: Incoming,
+        model: Option<String>,
         client: usize,
         mut settlement: Settlement,
         watch: &Watch,
@@ -140,7 +151,15 @@ impl Desk {
             Err(refusal) => return refuse(settlement, &refusal),
         };
         watch.works();
-        let envelope = match Envelope::parse(&body) {
+        let endpoint = settlement.endpoint();
+        let envelope = match model {
+            Some(model) => Ok(Envelope::of_path(
+                model,
+                endpoint == Endpoint::StreamGenerateContent,
+            )),
+            None => Envelope::parse(&body),
+        };
+        let envelope = match envelope {
             Ok(envelope) => envelope,
             Err(error) => {
                 let body = ErrorKind::invalid_envelope(&error);
@@ -151,7 +170,7 @@ impl Desk {
         settlement.asked(body.len(), envelope.stream);
         let choice = match self
             .plan
-            .resolve(&envelope.model, &self.plan.clients[client])
+            .resolve(&envelope.model, &self.plan.clients[client], endpoint)
         {
             Ok(choice) => choice,
             Err(refusal) => return refuse(settlement, &refusal),
@@ -160,8 +179,9 @@ impl Desk {
             head,
             &body,
             &envelope,
-            settlement.endpoint(),
+            endpoint,
             header_value(settlement.request_id()),
+            self.anchor.get().1.0 / 1000,
         );
         self.deliver(asked, choice, client, settlement).await
     }
@@ -171,35 +191,48 @@ impl Desk {
         &self,
         response: Response<UpstreamBody>,
         provider: usize,
-        mode: SseMode,
+        hearing: Hearing,
         mut settlement: Settlement,
         request_id: &HeaderValue,
     ) -> Reply {
         let (mut head, mut body) = response.into_parts();
         let error = of_status(head.status.as_u16());
         settlement.answered(head.status.as_u16(), error);
-        let is_stream = is_event_stream(&head.headers);
+        let stream_reader = hearing.stream_reader(&head.headers);
         to_client(&mut head.headers, request_id);
         let timeouts = &self.plan.providers[provider].timeouts;
         let mut patience = Patience::new(
             timeouts.idle,
             timeouts.total.saturating_sub(settlement.tried_for()),
         );
-        if is_stream && error.is_none() {
-            if mode == SseMode::HideUsage {
-                // The length is not known once something is taken out.
-                head.headers.remove(http::header::CONTENT_LENGTH);
+        if let Some(reader) = stream_reader.filter(|_| error.is_none()) {
+            if hearing.changes_stream() {
+                // The length is not known once something is changed.
+                head.headers.remove(CONTENT_LENGTH);
             }
-            let bytes = body.exact_bytes().filter(|_| mode == SseMode::Observe);
-            let relay = Relay::new(body, None, Reader::sse(mode), settlement, patience);
+            let bytes = body.exact_bytes().filter(|_| !hearing.changes_stream());
+            let relay = Relay::new(body, None, reader, settlement, patience);
             let relay = relay.of_bytes(bytes);
             return Response::from_parts(head, ReplyBody::relay(relay, bytes));
         }
         let bytes = body.exact_bytes();
-        let mut reader = Reader::json(head.headers.contains_key(http::header::CONTENT_ENCODING));
+        let mut reader = hearing.reader(&head.headers);
         let mut kept = BytesMut::new();
-        let mut is_over = bytes.is_some_and(|bytes| bytes > PRICED_ANSWER_BYTES_MAX);
+        let bytes_max = if hearing.translates() {
+            TRANSLATED_ANSWER_BYTES_MAX
+        } else {
+            PRICED_ANSWER_BYTES_MAX
+        };
+        let mut is_over = bytes.is_some_and(|bytes| bytes > bytes_max);
         let whole = loop {
+            if is_over && hearing.translates() {
+                settlement.seen(Seen {
+                    answer_bytes: kept.len() as u64,
+                    ..Seen::default()
+                });
+                settlement.upstream_ended();
+                return refuse(settlement, &UpstreamFault::Protocol.refusal());
+            }
             if is_over {
                 let first = Some(kept.freeze()).filter(|first| !first.is_empty());
                 let relay = Relay::new(body, first, reader, settlement, patience);
@@ -224,7 +257,7 @@ impl Desk {
                     if bytes == Some(kept.len() as u64) {
                         break kept.freeze();
                     }
-                    is_over = kept.len() as u64 > PRICED_ANSWER_BYTES_MAX;
+                    is_over = kept.len() as u64 > bytes_max;
                 }
                 Some(Err(fault)) => {
                     settlement.seen(Seen {
@@ -245,6 +278,9 @@ impl Desk {
             settlement.seen(seen);
         }
         settlement.upstream_ended();
+        let Some(whole) = hearing.told(&mut head, whole, error.is_some()) else {
+            return refuse(settlement, &UpstreamFault::Protocol.refusal());
+        };
         if let Some(cost) = settlement.cost().filter(|_| error.is_none()) {
             head.headers.insert(X_COO_COST_USD, usd(cost));
         }
@@ -321,7 +357,8 @@ async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refusal>
 }
 
 pub(super) fn refuse(settlement: Settlement, refusal: &Refusal) -> Reply {
-    let mut reply = own_reply(refusal.kind, refusal.body.clone());
+    let body = dialect::in_the_shape_of(settlement.endpoint(), refusal);
+    let mut reply = own_reply(refusal.kind, body);
     reply
         .headers_mut()
         .insert(X_REQUEST_ID, header_value(settlement.request_id()));
@@ -348,14 +385,6 @@ pub(super) fn own_reply(kind: ErrorKind, body: Bytes) -> Reply {
 
 pub(super) fn header_value(request_id: &RequestId) -> HeaderValue {
     HeaderValue::from_bytes(request_id.as_bytes()).expect("an id is visible ASCII")
-}
-
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes();
-        kind.get(..17)
-            .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"))
-    })
 }
 
 /// A cost in USD, exact: nine decimals at most.

@@ -12,6 +12,7 @@ use super::answer::{Reply, refuse};
 use super::asked::{Asked, Recipient};
 use super::knowing::Lesson;
 use super::stop::{Stop, Way};
+use crate::gateway::dialect::Hearing;
 use crate::gateway::error::{UpstreamFault, of_status};
 use crate::gateway::headers::{X_COO_ATTEMPTS, X_COO_MODEL, X_COO_PROVIDER, to_client};
 use crate::gateway::plan::{Choice, HttpTarget};
@@ -57,18 +58,22 @@ impl Desk {
     /// Tries providers until one answers, and begins the answer.
     pub(super) async fn deliver(
         &self,
-        mut asked: Asked<'_>,
+        asked: Asked<'_>,
         choice: Choice<'_>,
         client: usize,
         mut settlement: Settlement,
     ) -> Reply {
+        let provider = &self.plan.providers[choice.provider];
+        if let Err(refusal) = asked.prepare(provider, choice.model) {
+            return refuse(settlement, &refusal);
+        }
         // A tenth of a second is nothing to a trip, and too much only to be refused for.
         let arrived = coarse_now();
         let mut trip = Trip::new(self.plan.policy.retry, arrived);
-        let mut way = Way::new(choice, client);
+        let mut way = Way::new(choice, client, &asked);
         let mut first = self.first_stop(&mut way, arrived);
         if first.is_none() {
-            way = Way::new(choice, client);
+            way = Way::new(choice, client, &asked);
             first = self.first_stop(&mut way, Instant::now());
         }
         let Some(mut stop) = first else {
@@ -82,6 +87,10 @@ impl Desk {
             trip.begins();
             let is_last = !trip.has_more_here() && !self.has_next(&way);
             let outgoing = asked.outgoing(plan, &stop.model, &plan.keys[stop.key], is_last);
+            let outgoing = match outgoing {
+                Ok(outgoing) => outgoing,
+                Err(refusal) => return refuse(settlement, &refusal),
+            };
             if let Some(because) = stop.because {
                 self.count(because);
             }
@@ -107,13 +116,15 @@ impl Desk {
                         stop = next;
                         continue;
                     }
-                    Err(left) => break leave(left, settlement, &asked.request_id),
+                    Err(left) => {
+                        break leave(left, outgoing.hearing, settlement, &asked.request_id);
+                    }
                 }
             }
             break match answer {
                 Ok(response) => {
-                    let (mode, id) = (outgoing.mode, &asked.request_id);
-                    self.relay(response, stop.provider, mode, settlement, id)
+                    let (hearing, id) = (outgoing.hearing, &asked.request_id);
+                    self.relay(response, stop.provider, hearing, settlement, id)
                         .await
                 }
                 Err(fault) => {
@@ -293,13 +304,17 @@ async fn leftover(body: &mut UpstreamBody) -> Option<Bytes> {
 }
 
 /// Gives the client what an attempt has left, since there is no other one after all.
-fn leave(left: Left, settlement: Settlement, request_id: &HeaderValue) -> Reply {
+fn leave(left: Left, hearing: Hearing, settlement: Settlement, request_id: &HeaderValue) -> Reply {
     match left {
         Left::Fault(fault) => refuse(settlement, &fault.refusal()),
         Left::Answer(head, body) => {
             let mut head = *head;
             to_client(&mut head.headers, request_id);
-            settlement.finish(of_status(head.status.as_u16()));
+            let error = of_status(head.status.as_u16());
+            let Some(body) = hearing.told(&mut head, body, error.is_some()) else {
+                return refuse(settlement, &UpstreamFault::Protocol.refusal());
+            };
+            settlement.finish(error);
             Response::from_parts(head, ReplyBody::whole(body))
         }
     }

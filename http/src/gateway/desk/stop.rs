@@ -1,6 +1,7 @@
 //! Where the next attempt goes: a provider, its model and one of its keys.
 
 use super::Desk;
+use super::asked::Asked;
 use crate::gateway::error::Refusal;
 use crate::gateway::plan::{Choice, ModelPlan};
 use crate::gateway::routing::Why;
@@ -20,20 +21,21 @@ pub(crate) struct Stop {
 }
 
 /// What a request may still try.
-#[derive(Debug)]
 pub(super) struct Way<'a> {
     /// What the client asked for, resolved.
     choice: Choice<'a>,
     client: usize,
+    asked: &'a Asked<'a>,
     /// The place in the plan's fallbacks that is looked at next.
     next: usize,
 }
 
 impl<'a> Way<'a> {
-    pub(super) fn new(choice: Choice<'a>, client: usize) -> Self {
+    pub(super) fn new(choice: Choice<'a>, client: usize, asked: &'a Asked<'a>) -> Self {
         Self {
             choice,
             client,
+            asked,
             next: 0,
         }
     }
@@ -123,9 +125,14 @@ impl Desk {
             if provider == way.choice.provider || !allowed[provider] {
                 continue;
             }
-            let Some(model) = self.plan.providers[provider].instead_of(way.choice.model) else {
+            let plan = &self.plan.providers[provider];
+            let Some(model) = plan.instead_of(way.choice.model) else {
                 continue;
             };
+            if way.asked.prepare(plan, model).is_err() {
+                // It does not serve the endpoint, or has no words for what is asked.
+                continue;
+            }
             if let Some(key) = self.key(provider, None, now) {
                 return Some(Stop {
                     provider,

@@ -1,15 +1,16 @@
 //! A provider as the data plane uses it.
 
 use super::PlanError;
+use crate::gateway::dialect::Dialect;
 use crate::gateway::routing::{Aside, Quota, Trouble};
 use crate::wire::simulator::SimProfile;
 use coo_llm_config::{Provider, ProviderType, Secret, Timeouts};
 use coo_llm_core::Catalog;
 use coo_llm_core::catalog::{EventId, Family, OTHER, ProviderId, Route};
 use coo_llm_core::price::Prices;
-use coo_llm_core::record::Endpoint;
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -21,13 +22,6 @@ pub(crate) enum Kind {
     Simulator(SimPlan),
 }
 
-/// The endpoints that go on to a provider, as they stand behind its base URL.
-const FORWARDED: [(Endpoint, &str); 3] = [
-    (Endpoint::ChatCompletions, "/chat/completions"),
-    (Endpoint::Completions, "/completions"),
-    (Endpoint::Embeddings, "/embeddings"),
-];
-
 /// Where a provider is.
 #[derive(Debug)]
 pub(crate) struct Target {
@@ -35,9 +29,20 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// The value of `Host`.
     pub(crate) authority: HeaderValue,
-    /// Of chat completions, completions and embeddings, without a query.
-    uris: [Uri; 3],
+    /// Of the dialect's services in their order, without a query.
+    ways: Box<[Way]>,
     pub(crate) tls: Option<Tls>,
+}
+
+/// The path of a service at a provider.
+#[derive(Debug)]
+enum Way {
+    Fixed(Uri),
+    /// The model's name comes between the two.
+    OfModel {
+        before: String,
+        verb: &'static str,
+    },
 }
 
 #[derive(Clone)]
@@ -64,14 +69,22 @@ pub(crate) struct SimPlan {
 /// A key of a provider: what is sent, and what may be shown.
 #[derive(Debug)]
 pub(crate) struct KeyPlan {
-    /// `Bearer ...`, marked sensitive; `None` where the provider asks for no key.
-    pub(crate) authorization: Option<HeaderValue>,
+    /// `None` where the provider asks for no key.
+    pub(crate) sent: Option<SentKey>,
     /// The `key` label.
     pub(crate) label: String,
     /// Whether it is set aside; all workers share it.
     pub(crate) aside: Aside,
     /// What its provider says is left of its limits.
     pub(crate) quota: Quota,
+}
+
+/// A key as a header has it; both are marked sensitive.
+#[derive(Debug)]
+pub(crate) struct SentKey {
+    /// `Bearer ...`.
+    pub(crate) bearer: HeaderValue,
+    pub(crate) bare: HeaderValue,
 }
 
 /// A model of a provider.
@@ -90,6 +103,7 @@ pub(crate) struct ProviderPlan {
     pub(crate) id: Arc<str>,
     pub(crate) series: ProviderId,
     pub(crate) kind: Kind,
+    pub(crate) dialect: &'static Dialect,
     pub(crate) keys: Box<[KeyPlan]>,
     pub(crate) default_model: Option<Box<str>>,
     /// The models that are known by name: those listed and the default.
@@ -155,6 +169,7 @@ impl ProviderPlan {
             id: provider.id.as_str().into(),
             series: catalog.provider(&provider.id),
             kind,
+            dialect: Dialect::of(provider.kind),
             keys: keys.into(),
             default_model: provider.model.as_deref().map(Into::into),
             models,
@@ -219,7 +234,7 @@ impl KeyPlan {
     fn keyless(provider: &str) -> Self {
         let label = format!("{provider}-{}", Secret::new("").digest().short_hex());
         Self {
-            authorization: None,
+            sent: None,
             label,
             aside: Aside::default(),
             quota: Quota::default(),
@@ -227,11 +242,15 @@ impl KeyPlan {
     }
 
     fn new(provider: &str, key: &Secret) -> Option<Self> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
-        value.set_sensitive(true);
+        let mut sent = SentKey {
+            bearer: HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?,
+            bare: HeaderValue::try_from(key.expose()).ok()?,
+        };
+        sent.bearer.set_sensitive(true);
+        sent.bare.set_sensitive(true);
         let label = format!("{provider}-{}", key.digest().short_hex());
         Some(Self {
-            authorization: Some(value),
+            sent: Some(sent),
             label,
             aside: Aside::default(),
             quota: Quota::default(),
@@ -240,18 +259,25 @@ impl KeyPlan {
 }
 
 impl Target {
-    /// The path of an endpoint here, with the request's query.
-    pub(crate) fn uri(&self, endpoint: Endpoint, query: Option<&str>) -> Uri {
-        let at = FORWARDED.iter().position(|(known, _)| *known == endpoint);
-        let uri = &self.uris[at.expect("only these endpoints go on")];
-        match query {
-            None => uri.clone(),
-            Some(query) => {
-                let uri = format!("{}?{query}", uri.path());
-                uri.parse()
-                    .expect("a path and a query of valid URIs are one")
+    /// The path here of the service at that place of the dialect, with the request's
+    /// query.
+    pub(crate) fn uri(&self, place: usize, model: &str, query: Option<&str>) -> Uri {
+        let (path, query) = match &self.ways[place] {
+            Way::Fixed(uri) => match query {
+                None => return uri.clone(),
+                Some(query) => (Cow::Borrowed(uri.path()), query.to_owned()),
+            },
+            Way::OfModel { before, verb } => {
+                let path = format!("{before}/{}{verb}", Segment(model));
+                (Cow::Owned(path), without_key(query.unwrap_or_default()))
             }
-        }
+        };
+        let uri = if query.is_empty() {
+            path.parse()
+        } else {
+            format!("{path}?{query}").parse()
+        };
+        uri.expect("a path and a query of valid URIs are one")
     }
 
     fn new(provider: &Provider) -> Result<Self, PlanError> {
@@ -289,13 +315,48 @@ impl Target {
                 .port_u16()
                 .unwrap_or(if is_https { 443 } else { 80 }),
             authority: HeaderValue::try_from(authority.as_str()).map_err(|_| bad("has no host"))?,
-            uris: FORWARDED.map(|(_, tail)| {
-                let path = format!("{}{tail}", uri.path().trim_end_matches('/'));
-                path.parse().expect("two paths of valid URIs are one")
-            }),
+            ways: Dialect::of(provider.kind)
+                .services()
+                .iter()
+                .map(|service| {
+                    let path = (service.path)(uri.path().trim_end_matches('/'));
+                    match service.verb {
+                        None => Way::Fixed(path.parse().expect("two paths of valid URIs are one")),
+                        Some(verb) => Way::OfModel { before: path, verb },
+                    }
+                })
+                .collect(),
             host,
             tls,
         })
+    }
+}
+
+/// A query without `key`: that is where Google's clients may put the client's key, which
+/// is none of the provider's business.
+fn without_key(query: &str) -> String {
+    query
+        .split('&')
+        .filter(|pair| *pair != "key" && !pair.starts_with("key="))
+        .collect::<Vec<_>>()
+        .join("&")
+}
+
+/// A model's name as one segment of a path. Its `/` are encoded, so that no name leads to
+/// another path.
+struct Segment<'a>(&'a str);
+
+impl std::fmt::Display for Segment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for byte in self.0.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    write!(f, "{}", char::from(byte))?;
+                }
+                _ => write!(f, "%{byte:02X}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -316,5 +377,76 @@ fn sim_plan(provider: &Provider) -> SimPlan {
     SimPlan {
         profile,
         seed: simulator.seed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coo_llm_core::record::Endpoint;
+
+    const CONFIG: &str = r#"
+llm_providers:
+  - { id: openai, type: openai, api_keys: [k1] }
+  - { id: claude, type: anthropic, api_keys: [k2] }
+  - { id: versioned, type: anthropic, api_keys: [k2], base_url: "http://127.0.0.1:1/x/v1" }
+  - { id: gemini, type: gemini, api_keys: [k3] }
+  - { id: native, type: gemini, api_keys: [k3], base_url: "http://127.0.0.1:1/v1beta" }
+api_keys: [{ id: c, key: key-of-c }]
+"#;
+
+    #[test]
+    fn each_service_has_its_path() {
+        let config = coo_llm_config::parse(CONFIG, &|_| None).expect("a sound configuration");
+        let uri = |id: &str, endpoint, query| {
+            let provider = config.providers.iter().find(|provider| provider.id == id);
+            let target = Target::new(provider.expect("it is there")).expect("a sound URL");
+            let dialect = Dialect::of(provider.expect("it is there").kind);
+            let place = dialect.place(endpoint).expect("it is served");
+            target.uri(place, "a/../b:1", query).to_string()
+        };
+        for (id, endpoint, query, expected) in [
+            ("openai", Endpoint::Responses, None, "/v1/responses"),
+            (
+                "openai",
+                Endpoint::ChatCompletions,
+                Some("a=b&key=k"),
+                "/v1/chat/completions?a=b&key=k",
+            ),
+            (
+                "claude",
+                Endpoint::Messages,
+                Some("beta=true"),
+                "/v1/messages?beta=true",
+            ),
+            ("claude", Endpoint::ChatCompletions, None, "/v1/messages"),
+            (
+                "claude",
+                Endpoint::CountTokens,
+                None,
+                "/v1/messages/count_tokens",
+            ),
+            ("versioned", Endpoint::Messages, None, "/x/v1/messages"),
+            (
+                "gemini",
+                Endpoint::ChatCompletions,
+                None,
+                "/v1beta/openai/chat/completions",
+            ),
+            (
+                "gemini",
+                Endpoint::StreamGenerateContent,
+                Some("alt=sse&key=client"),
+                "/v1beta/models/a%2F..%2Fb%3A1:streamGenerateContent?alt=sse",
+            ),
+            (
+                "native",
+                Endpoint::GenerateContent,
+                Some("key=client"),
+                "/v1beta/models/a%2F..%2Fb%3A1:generateContent",
+            ),
+        ] {
+            assert_eq!(uri(id, endpoint, query), expected, "{id}");
+        }
     }
 }

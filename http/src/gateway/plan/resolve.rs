@@ -3,6 +3,7 @@
 use super::{ClientPlan, Plan};
 use crate::gateway::error::Refusal;
 use crate::wire::openai_error::ErrorKind;
+use coo_llm_core::record::Endpoint;
 
 /// What a model's name means for a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,14 +17,17 @@ pub(crate) struct Choice<'a> {
 impl Plan {
     /// Resolves `name`: as `provider:model`, then as an alias, then at the first
     /// provider that lists it, then at the first that takes any model; a provider's
-    /// id alone is its default model.
+    /// id alone is its default model. Where the name does not say which provider, only
+    /// those count that serve the endpoint.
     ///
     /// # Errors
-    /// 404 where nothing has that model; 403 where the client may not use what has.
+    /// 404 where nothing has that model; 403 where the client may not use what has; 400
+    /// where what has it does not serve the endpoint.
     pub(crate) fn resolve<'a>(
         &'a self,
         name: &'a str,
         client: &ClientPlan,
+        endpoint: Endpoint,
     ) -> Result<Choice<'a>, Refusal> {
         let unknown =
             || Refusal::with_body(ErrorKind::ModelNotFound, ErrorKind::model_not_found(name));
@@ -36,6 +40,7 @@ impl Plan {
             };
         }
         let mut forbidden = false;
+        let mut unserved = None;
         for listed in [true, false] {
             for (provider, plan) in self.providers.iter().enumerate() {
                 let has = if listed {
@@ -44,15 +49,20 @@ impl Plan {
                     plan.takes_any
                 };
                 if has && client.allowed[provider] {
-                    return Ok(Choice {
-                        provider,
-                        model: name,
-                    });
+                    if plan.dialect.place(endpoint).is_some() {
+                        return Ok(Choice {
+                            provider,
+                            model: name,
+                        });
+                    }
+                    unserved.get_or_insert(plan.dialect);
                 }
                 forbidden |= has;
             }
         }
-        Err(if forbidden {
+        Err(if let Some(dialect) = unserved {
+            dialect.refusal(endpoint)
+        } else if forbidden {
             Refusal::new(ErrorKind::PermissionDenied)
         } else {
             unknown()
@@ -100,6 +110,7 @@ llm_providers:
   - { id: one, type: custom, base_url: "http://127.0.0.1:1/v1", api_keys: [k1], model: d1, models: [{ id: m1 }, { id: org/m2 }, { id: d1 }] }
   - { id: two, type: custom, base_url: "http://127.0.0.1:2/v1", api_keys: [k2], models: [{ id: m1 }, { id: m3 }] }
   - { id: any, type: custom, base_url: "http://127.0.0.1:3/v1" }
+  - { id: claude, type: anthropic, api_keys: [k3], models: [{ id: claude-m }] }
 model_aliases: { fast: "two:m3", free: "any:x:y" }
 api_keys:
   - { id: all, key: key-of-all }
@@ -110,10 +121,15 @@ api_keys:
     fn names_resolve_in_the_order_that_the_interface_gives() {
         let config = coo_llm_config::parse(CONFIG, &|_| None).expect("a sound configuration");
         let plan = Plan::new(&config, &Meter::new(100)).expect("a plan");
-        let resolve = |client: usize, name: &str| match plan.resolve(name, &plan.clients[client]) {
+        let resolve_for = |endpoint, client: usize, name: &str| match plan.resolve(
+            name,
+            &plan.clients[client],
+            endpoint,
+        ) {
             Ok(choice) => format!("{} {}", plan.providers[choice.provider].id, choice.model),
             Err(refusal) => refusal.kind.status().to_string(),
         };
+        let resolve = |client, name: &str| resolve_for(Endpoint::ChatCompletions, client, name);
         for (name, all, only_two) in [
             ("one:m1", "one m1", "403"),
             ("two:m1", "two m1", "two m1"),
@@ -136,5 +152,14 @@ api_keys:
                 "{name}"
             );
         }
+        let messages = |name: &str| resolve_for(Endpoint::Messages, 0, name);
+        assert_eq!(
+            messages("one:m1"),
+            "one m1",
+            "a name that says which is not doubted"
+        );
+        assert_eq!(messages("m3"), "400", "listed, and not served");
+        assert_eq!(messages("claude-m"), "claude claude-m");
+        assert_eq!(resolve(0, "claude-m"), "claude claude-m");
     }
 }

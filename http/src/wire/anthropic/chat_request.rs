@@ -24,11 +24,8 @@ use self::tools::{Tool, ToolChoice};
 mod tests;
 
 /// The `max_tokens` where a client sets none, since Anthropic requires one: what the
-/// oldest models that are still served can write at most. Thinking comes on top.
+/// oldest models can write at most.
 pub const MAX_TOKENS_DEFAULT: u64 = 4096;
-
-/// The least that Anthropic lets a model think.
-const THINKING_TOKENS_MIN: u64 = 1024;
 
 /// Members of a request that are left out: they label, store or hint, and change nothing
 /// of what the model says.
@@ -109,7 +106,7 @@ struct Asked<'a> {
     one_tool_at_a_time: bool,
     user: Option<Cow<'a, str>>,
     safety_identifier: Option<Cow<'a, str>>,
-    thinking_tokens: Option<u64>,
+    effort: Option<&'static str>,
     schema: Option<&'a RawValue>,
     service_tier: Option<&'static str>,
 }
@@ -147,7 +144,7 @@ impl<'a> Asked<'a> {
             }
             "user" => self.user = Some(fields::text(name, value)?),
             "safety_identifier" => self.safety_identifier = Some(fields::text(name, value)?),
-            "reasoning_effort" => self.thinking_tokens = thinking_tokens(name, value)?,
+            "reasoning_effort" => self.effort = effort(name, value)?,
             "response_format" => self.schema = response_format(value)?,
             "service_tier" => self.service_tier = Some(service_tier(name, value)?),
             _ => return harmless(name, value),
@@ -168,32 +165,17 @@ impl<'a> Asked<'a> {
             }
             (new, old) => new.or(old),
         };
-        // Within a turn of tool calls Anthropic wants the thinking that led to them back,
-        // signed, and OpenAI's chat has no place for it: such a turn goes on without.
-        let thinking_tokens = self
-            .thinking_tokens
-            .filter(|_| !conversation.ends_with_tool_result);
-        let (max_tokens, thinking) = match (max_tokens, thinking_tokens) {
-            (max, None) => (max.unwrap_or(MAX_TOKENS_DEFAULT), None),
-            (None, Some(budget)) => (MAX_TOKENS_DEFAULT + budget, Some(budget)),
-            (Some(max), Some(budget)) => {
-                let budget = budget.min(max / 2);
-                if budget < THINKING_TOKENS_MIN {
-                    return Err(Untranslatable::new(
-                        "reasoning_effort",
-                        format_args!(
-                            "needs max_completion_tokens of {} or more, half of them to think",
-                            2 * THINKING_TOKENS_MIN
-                        ),
-                    ));
-                }
-                (max, Some(budget))
-            }
-        };
         let tool_choice = tools::choice(&self.tools, self.tool_choice, self.one_tool_at_a_time)?;
+        let format = self.schema.map(|schema| Format {
+            kind: "json_schema",
+            schema,
+        });
+        let effort = self.effort;
+        let is_configured = effort.is_some() || format.is_some();
+        let output_config = is_configured.then_some(OutputConfig { effort, format });
         Ok(Request {
             model,
-            max_tokens,
+            max_tokens: max_tokens.unwrap_or(MAX_TOKENS_DEFAULT),
             system: conversation.system,
             messages: conversation.messages,
             temperature: self.temperature,
@@ -206,16 +188,7 @@ impl<'a> Asked<'a> {
                 .user
                 .or(self.safety_identifier)
                 .map(|user_id| Metadata { user_id }),
-            thinking: thinking.map(|budget_tokens| Thinking {
-                kind: "enabled",
-                budget_tokens,
-            }),
-            output_config: self.schema.map(|schema| OutputConfig {
-                format: Format {
-                    kind: "json_schema",
-                    schema,
-                },
-            }),
+            output_config,
             service_tier: self.service_tier,
         })
     }
@@ -255,15 +228,17 @@ fn stop(value: &RawValue) -> Result<Vec<Cow<'_, str>>, Untranslatable> {
         .collect()
 }
 
-/// The tokens to think with; `None` for no thinking.
-fn thinking_tokens(name: &str, value: &RawValue) -> Result<Option<u64>, Untranslatable> {
+/// Anthropic's effort; `None` where nothing is to be said of it.
+///
+/// It is not a budget of thinking: models since 2026 refuse that.
+fn effort(name: &str, value: &RawValue) -> Result<Option<&'static str>, Untranslatable> {
     Ok(match &*fields::text(name, value)? {
         "none" => None,
-        "minimal" => Some(THINKING_TOKENS_MIN),
-        "low" => Some(2048),
-        "medium" => Some(8192),
-        "high" => Some(16_384),
-        "xhigh" | "max" => Some(32_768),
+        "minimal" | "low" => Some("low"),
+        "medium" => Some("medium"),
+        "high" => Some("high"),
+        "xhigh" => Some("xhigh"),
+        "max" => Some("max"),
         _ => {
             return Err(Untranslatable::new(
                 name,
@@ -327,8 +302,6 @@ struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Metadata<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    thinking: Option<Thinking>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     output_config: Option<OutputConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_tier: Option<&'static str>,
@@ -340,15 +313,11 @@ struct Metadata<'a> {
 }
 
 #[derive(Serialize)]
-struct Thinking {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    budget_tokens: u64,
-}
-
-#[derive(Serialize)]
 struct OutputConfig<'a> {
-    format: Format<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format<'a>>,
 }
 
 #[derive(Serialize)]

@@ -18,8 +18,6 @@ pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Block<'a>>,
     /// Turns; messages of the same role that follow each other are one.
     pub(super) messages: Vec<Message<'a>>,
-    /// Whether the model goes on after its tools have answered.
-    pub(super) ends_with_tool_result: bool,
 }
 
 /// Reads `messages`.
@@ -27,12 +25,10 @@ pub(super) fn read_all(value: &RawValue) -> Result<Conversation<'_>, Untranslata
     let mut conversation = Conversation {
         system: Vec::new(),
         messages: Vec::new(),
-        ends_with_tool_result: false,
     };
     for (at, item) in items("messages", value)?.into_iter().enumerate() {
         let fields = Fields::read(item.get().as_bytes(), &format!("messages[{at}]"))?;
         let role = fields.required_text("role")?;
-        conversation.ends_with_tool_result = role == "tool";
         match &*role {
             "system" | "developer" => {
                 only(&fields, &["role", "content"])?;
