@@ -37,7 +37,7 @@ pub fn cost_nano_usd(pricing: &Pricing, tokens: &TokenCounts) -> u64 {
     let input = femto_per_token(pricing.input);
     let output = femto_per_token(pricing.output);
     let cached = pricing.cached_input.map_or(input, femto_per_token);
-    let femto = u128::from(tokens.input + tokens.audio_input) * input
+    let femto = u128::from(tokens.input + tokens.cache_write + tokens.audio_input) * input
         + u128::from(tokens.cached_input) * cached
         + u128::from(tokens.output + tokens.reasoning + tokens.audio_output) * output;
     u64::try_from((femto + 500_000) / 1_000_000).expect("tests spend less than 18 billion USD")

@@ -1,7 +1,8 @@
-//! An OpenAI-compatible upstream over real sockets, with an exact ledger.
+//! An upstream over real sockets, with an exact ledger.
 //!
-//! It serves `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and
-//! `/v1/models` on a thread of its own. The `upstream` field of a request's body
+//! It serves OpenAI's `/v1/chat/completions`, `/v1/completions`, `/v1/embeddings`,
+//! `/v1/responses` and `/v1/models`, Anthropic's `/v1/messages` and Gemini's
+//! `/v1/models/{model}:generateContent` on a thread of its own. The `upstream` field of a request's body
 //! is a [`Script`] that says how to answer; without one it answers correctly and
 //! as fast as it can. Everything it does is in the [`Ledger`].
 
@@ -9,9 +10,12 @@ mod body;
 mod entry;
 mod garble;
 mod gate;
+mod generate;
 mod ledger;
+mod messages;
 mod plan;
 mod reply;
+mod responses;
 mod script;
 mod serve;
 

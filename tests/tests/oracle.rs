@@ -100,6 +100,7 @@ fn usage(rng: &mut Rng, kind: Kind) -> Usage {
         prompt,
         completion,
         cached,
+        cache_write: 0,
         audio_in: rng.below(4) / 3 * rng.below(prompt - cached + 1),
         reasoning,
         audio_out: rng.below(4) / 3 * rng.below(completion - reasoning + 1),
@@ -265,6 +266,7 @@ fn counts(usage: &Value) -> TokenCounts {
         prompt: number("/prompt_tokens"),
         completion: number("/completion_tokens"),
         cached: number("/prompt_tokens_details/cached_tokens"),
+        cache_write: 0,
         audio_in: number("/prompt_tokens_details/audio_tokens"),
         reasoning: number("/completion_tokens_details/reasoning_tokens"),
         audio_out: number("/completion_tokens_details/audio_tokens"),
@@ -299,6 +301,7 @@ fn start(alpha: &Upstream, beta: &Upstream) -> Gateway {
     };
     let provider = |id: &'static str, upstream: &Upstream, keys: &[&str]| Provider {
         id: id.to_owned(),
+        kind: "custom".to_owned(),
         base_url: upstream.base_url(),
         keys: keys.iter().map(ToString::to_string).collect(),
         models: of(id)

@@ -18,6 +18,7 @@ const USAGE: Usage = Usage {
     prompt: 131,
     completion: 77,
     cached: 32,
+    cache_write: 0,
     audio_in: 5,
     reasoning: 13,
     audio_out: 3,

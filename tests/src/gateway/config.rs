@@ -29,11 +29,13 @@ pub struct Pricing {
     pub cached_input: Option<&'static str>,
 }
 
-/// A provider of type `custom`.
+/// A provider, of type `custom` unless it is said otherwise.
 #[derive(Clone, Debug)]
 pub struct Provider {
     /// Its id.
     pub id: String,
+    /// Its type.
+    pub kind: String,
     /// Its base URL, with `/v1`.
     pub base_url: String,
     /// Its keys.
@@ -50,11 +52,19 @@ impl Provider {
     pub fn new(id: &str, base_url: &str, key: &str, model: &str, pricing: Pricing) -> Self {
         Self {
             id: id.to_owned(),
+            kind: "custom".to_owned(),
             base_url: base_url.to_owned(),
             keys: vec![key.to_owned()],
             models: vec![(model.to_owned(), Some(pricing))],
             more: Vec::new(),
         }
+    }
+
+    /// Makes it one of another type.
+    #[must_use]
+    pub fn of_type(mut self, kind: &str) -> Self {
+        self.kind = kind.to_owned();
+        self
     }
 
     /// Adds a model.
@@ -79,7 +89,7 @@ impl Provider {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        writeln!(out, "  - id: {}\n    type: custom", self.id)?;
+        writeln!(out, "  - id: {}\n    type: {}", self.id, self.kind)?;
         writeln!(out, "    base_url: \"{}\"", self.base_url)?;
         let keys: Vec<String> = self.keys.iter().map(|k| format!("\"{k}\"")).collect();
         writeln!(out, "    api_keys: [{}]", keys.join(", "))?;

@@ -14,6 +14,8 @@ pub struct TokenCounts {
     pub input: u64,
     /// Input read from the cache.
     pub cached_input: u64,
+    /// Input written to the cache.
+    pub cache_write: u64,
     /// Audio in the input.
     pub audio_input: u64,
     /// Output that no other kind covers.
@@ -29,8 +31,9 @@ impl TokenCounts {
     #[must_use]
     pub fn from_usage(usage: &Usage) -> Self {
         Self {
-            input: usage.prompt - usage.cached - usage.audio_in,
+            input: usage.prompt - usage.cached - usage.cache_write - usage.audio_in,
             cached_input: usage.cached,
+            cache_write: usage.cache_write,
             audio_input: usage.audio_in,
             output: usage.completion - usage.reasoning - usage.audio_out,
             reasoning: usage.reasoning,
@@ -40,10 +43,11 @@ impl TokenCounts {
 
     /// The counts under the names that the gateway's `type` label uses.
     #[must_use]
-    pub fn by_type(&self) -> [(&'static str, u64); 6] {
+    pub fn by_type(&self) -> [(&'static str, u64); 7] {
         [
             ("input", self.input),
             ("cached_input", self.cached_input),
+            ("cache_write", self.cache_write),
             ("audio_input", self.audio_input),
             ("output", self.output),
             ("reasoning", self.reasoning),
@@ -56,6 +60,7 @@ impl std::ops::AddAssign for TokenCounts {
     fn add_assign(&mut self, other: Self) {
         self.input += other.input;
         self.cached_input += other.cached_input;
+        self.cache_write += other.cache_write;
         self.audio_input += other.audio_input;
         self.output += other.output;
         self.reasoning += other.reasoning;
@@ -72,6 +77,14 @@ pub enum Kind {
     Completion,
     /// `/v1/embeddings`.
     Embedding,
+    /// `/v1/responses`.
+    Response,
+    /// Anthropic's `/v1/messages`.
+    Message,
+    /// Anthropic's `/v1/messages/count_tokens`.
+    CountTokens,
+    /// Gemini's `/v1/models/{model}:generateContent`, or as a stream.
+    Generate,
     /// `/v1/models` and below.
     Models,
     /// Anything else.
@@ -100,7 +113,7 @@ pub struct Served {
     pub path: String,
     /// The `model` field, or nothing.
     pub model: String,
-    /// The provider key of the `Authorization` header, or nothing.
+    /// The provider key, by whichever header the endpoint takes, or nothing.
     pub key: String,
     /// Status that was answered; 0 where none was.
     pub status: u16,

@@ -30,7 +30,7 @@ pub(super) struct Plan {
 }
 
 /// Collects bytes and cuts them into steps.
-struct Cutter {
+pub(super) struct Cutter {
     steps: VecDeque<Step>,
     split: usize,
     delay: Duration,
@@ -42,7 +42,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    fn new(script: &Script) -> Self {
+    pub(super) fn new(script: &Script) -> Self {
         Self {
             steps: VecDeque::new(),
             split: script.split,
@@ -54,7 +54,7 @@ impl Cutter {
         }
     }
 
-    fn add(&mut self, bytes: &[u8], is_chunk: bool, has_usage: bool) {
+    pub(super) fn add(&mut self, bytes: &[u8], is_chunk: bool, has_usage: bool) {
         let first = self.chunks_done == 0;
         self.chunks_done += u32::from(is_chunk);
         self.usage_done |= has_usage;
@@ -96,9 +96,40 @@ impl Cutter {
         self.pending.clear();
     }
 
-    fn barrier(&mut self, step: Step) {
+    pub(super) fn barrier(&mut self, step: Step) {
         self.cut();
         self.steps.push_back(step);
+    }
+
+    /// What a script does before the `index`th piece of content; `false` where the stream
+    /// goes on, `true` where `error` was its last event.
+    pub(super) fn before(&mut self, script: &Script, index: u32, error: &str) -> bool {
+        let gate = script.gate.as_ref();
+        if let Some(gate) = gate.filter(|_| index > 0 && index == script.gate_after_chunks) {
+            self.barrier(Step::Gate(gate.clone()));
+        }
+        if index == script.chunks / 2 {
+            match script.fault {
+                Some(Fault::HangMidBody) => self.barrier(Step::Hang),
+                Some(Fault::CloseMidBody) => self.barrier(Step::Abort),
+                Some(Fault::ErrorEvent) => {
+                    self.add(error.as_bytes(), false, false);
+                    return true;
+                }
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// The stream that was collected.
+    pub(super) fn into_stream(mut self, script: &Script) -> Plan {
+        self.cut();
+        Plan {
+            steps: self.steps,
+            length: None,
+            chunks: script.chunks,
+        }
     }
 }
 
@@ -114,7 +145,7 @@ fn event(script: &Script, data: &str) -> String {
 }
 
 /// The `index`th of `count` pieces of a text.
-fn piece(text: &[char], index: u32, count: u32) -> String {
+pub(super) fn piece(text: &[char], index: u32, count: u32) -> String {
     let at = |i: u32| text.len() * i as usize / count as usize;
     text[at(index)..at(index + 1)].iter().collect()
 }

@@ -17,7 +17,7 @@ const CONTENT: &str = "Hello! How can I assist you today?";
 const VECTOR: (&str, &str) = ("[0.0,0.5,-1.0]", "\"AAAAAAAAAD8AAIC/\"");
 
 /// A JSON string literal.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::to_string(text).expect("a string is always JSON")
 }
 

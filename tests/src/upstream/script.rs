@@ -80,6 +80,8 @@ pub struct Usage {
     pub completion: u64,
     /// Input tokens read from the cache, part of `prompt`.
     pub cached: u64,
+    /// Input tokens written to the cache, part of `prompt`; only Anthropic's answers say so.
+    pub cache_write: u64,
     /// Audio tokens of the input, part of `prompt`.
     pub audio_in: u64,
     /// Reasoning tokens, part of `completion`.
@@ -94,6 +96,7 @@ impl Default for Usage {
             prompt: 11,
             completion: 7,
             cached: 0,
+            cache_write: 0,
             audio_in: 0,
             reasoning: 0,
             audio_out: 0,

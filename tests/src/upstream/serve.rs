@@ -5,7 +5,7 @@ use super::entry::Entry;
 use super::gate::Gates;
 use super::ledger::{End, Kind, Served, Shared, TokenCounts};
 use super::script::{Fault, Script, UsageMode};
-use super::{plan, reply};
+use super::{generate, messages, plan, reply, responses};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -82,8 +82,29 @@ fn kind_of(path: &str) -> Kind {
         "/v1/chat/completions" => Kind::Chat,
         "/v1/completions" => Kind::Completion,
         "/v1/embeddings" => Kind::Embedding,
+        "/v1/responses" => Kind::Response,
+        "/v1/messages" => Kind::Message,
+        "/v1/messages/count_tokens" => Kind::CountTokens,
+        _ if generated(path).is_some() => Kind::Generate,
         _ if path == "/v1/models" || path.starts_with("/v1/models/") => Kind::Models,
         _ => Kind::Unknown,
+    }
+}
+
+/// The model that the path of one of Gemini's endpoints names.
+fn generated(path: &str) -> Option<&str> {
+    let (model, verb) = path.strip_prefix("/v1/models/")?.rsplit_once(':')?;
+    ["generateContent", "streamGenerateContent"]
+        .contains(&verb)
+        .then_some(model)
+}
+
+/// The error body that the API of this kind has for a status.
+fn error(kind: Kind, status: u16) -> String {
+    match kind {
+        Kind::Message | Kind::CountTokens => messages::error(status),
+        Kind::Generate => generate::error(status),
+        _ => reply::error(status),
     }
 }
 
@@ -107,11 +128,15 @@ impl Line {
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         let house = &*self.house;
         let kind = kind_of(head.uri.path());
-        let key = head
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|v| v.to_str().ok());
-        let key = key.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or("");
+        let header = |name: &str| head.headers.get(name).and_then(|v| v.to_str().ok());
+        let bearer = header(AUTHORIZATION.as_str()).and_then(|v| v.strip_prefix("Bearer "));
+        let key = match kind {
+            // Anthropic's SDK sends its key as a bearer's since 2026.
+            Kind::Message | Kind::CountTokens => header("x-api-key").or(bearer),
+            Kind::Generate => header("x-goog-api-key"),
+            _ => bearer,
+        };
+        let key = key.unwrap_or("");
         let parsed = if kind == Kind::Models {
             Ok(Ask::default())
         } else {
@@ -121,7 +146,10 @@ impl Line {
         let mut served = Served {
             kind,
             path: String::new(),
-            model: ask.map(|a| a.model.to_string()).unwrap_or_default(),
+            model: generated(head.uri.path())
+                .or(ask.map(|a| &*a.model))
+                .unwrap_or_default()
+                .to_owned(),
             key: key.to_owned(),
             status: 0,
             stream: ask.is_some_and(|a| a.stream),
@@ -147,10 +175,10 @@ impl Line {
         }
         let mut entry = Entry::open(house.shared.clone(), served, house.keep_each);
         if !house.keys.is_empty() && !house.keys.iter().any(|k| k == key) {
-            return Ok(self.whole(entry, 401, &Script::default(), &reply::error(401), None));
+            return Ok(self.whole(entry, 401, &Script::default(), &error(kind, 401), None));
         }
         let Ok(mut ask) = parsed else {
-            return Ok(self.whole(entry, 400, &Script::default(), &reply::error(400), None));
+            return Ok(self.whole(entry, 400, &Script::default(), &error(kind, 400), None));
         };
         let set = self.house.set_script(key);
         let Some(script) = set.map(Box::new).or(ask.upstream.take()) else {
@@ -222,7 +250,7 @@ impl Line {
         script: &Script,
     ) -> Response<Reply> {
         if let Some(status) = script.status {
-            return self.whole(entry, status, script, &reply::error(status), None);
+            return self.whole(entry, status, script, &error(kind, status), None);
         }
         let usage = (script.usage_mode != UsageMode::Never).then_some(script.usage);
         let tokens = usage.as_ref().map(TokenCounts::from_usage);
@@ -239,6 +267,38 @@ impl Line {
             Kind::Chat | Kind::Completion => {
                 let text = reply::whole(kind, &ask.model, script, usage.is_some());
                 self.whole(entry, 200, script, &text, tokens)
+            }
+            Kind::Response if ask.stream => {
+                let plan = responses::stream(&ask.model, script);
+                self.send(entry, 200, script, "text/event-stream", plan, tokens)
+            }
+            Kind::Response => {
+                let text = responses::whole(&ask.model, script, usage.is_some());
+                self.whole(entry, 200, script, &text, tokens)
+            }
+            Kind::Message if ask.stream => {
+                let plan = messages::stream(&ask.model, script);
+                self.send(entry, 200, script, "text/event-stream", plan, tokens)
+            }
+            Kind::Message => {
+                let text = messages::whole(&ask.model, script, usage.is_some());
+                self.whole(entry, 200, script, &text, tokens)
+            }
+            Kind::CountTokens => self.whole(entry, 200, script, &messages::count(script), None),
+            Kind::Generate => {
+                let model = generated(uri.path()).unwrap_or_default();
+                if !uri.path().ends_with(":streamGenerateContent") {
+                    let text = generate::whole(model, script, usage.is_some());
+                    return self.whole(entry, 200, script, &text, tokens);
+                }
+                let is_sse = uri.query().is_some_and(|query| query.contains("alt=sse"));
+                let plan = generate::stream(model, script, is_sse);
+                let content_type = if is_sse {
+                    "text/event-stream"
+                } else {
+                    "application/json"
+                };
+                self.send(entry, 200, script, content_type, plan, tokens)
             }
             Kind::Embedding => {
                 let base64 = ask.encoding_format.as_deref() == Some("base64");
