@@ -2,8 +2,8 @@
 //! nobody can measure.
 //!
 //! It is: records, the counters and histograms that they go into, the merge of
-//! those, and exact prices. It is not: I/O, async, threads, a clock, or any
-//! format. Time is an argument.
+//! those, exact prices, limits and budgets. It is not: I/O, async, threads, a
+//! clock, or any format. Time is an argument.
 //!
 //! ```text
 //!  thread 1: Record -> ShardWriter --.
@@ -142,6 +142,7 @@ pub mod catalog;
 pub mod exemplar;
 pub mod histogram;
 pub mod histograms;
+pub mod limiter;
 pub mod meter;
 pub mod names;
 pub mod price;

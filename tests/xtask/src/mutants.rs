@@ -138,6 +138,54 @@ const MUTANTS: &[Mutant] = &[
         what: "a reader of a list does not see the item that was promised",
     },
     Mutant {
+        file: "limiter/window.rs",
+        from: "fence(Ordering::SeqCst);",
+        to: "",
+        what: "two workers do not see what the other takes",
+    },
+    Mutant {
+        file: "limiter/window.rs",
+        from: "own.store(old, Ordering::Relaxed);",
+        to: "",
+        what: "what was refused is not taken back",
+    },
+    Mutant {
+        file: "limiter/spending.rs",
+        from: "fence(Ordering::SeqCst);",
+        to: "",
+        what: "two workers do not see what the other reserves",
+    },
+    Mutant {
+        file: "limiter/spending.rs",
+        from: "self.reserved.load(Ordering::Acquire)",
+        to: "self.reserved.load(Ordering::Relaxed)",
+        what: "money that is settled is seen in neither word",
+    },
+    Mutant {
+        file: "limiter/spending.rs",
+        from: "own.reserved.store(left, Ordering::Release)",
+        to: "own.reserved.store(left, Ordering::Relaxed)",
+        what: "a reservation may be gone before its cost is there",
+    },
+    Mutant {
+        file: "limiter/spending.rs",
+        from: "self.spent.load(Ordering::Acquire)",
+        to: "self.spent.load(Ordering::Relaxed)",
+        what: "emptied money is taken for the old period's",
+    },
+    Mutant {
+        file: "limiter/spending.rs",
+        from: ".store(spent.saturating_add(cost), Ordering::Release)",
+        to: ".store(spent.saturating_add(cost), Ordering::Relaxed)",
+        what: "money of a new period may be there before the period",
+    },
+    Mutant {
+        file: "limiter/spending.rs",
+        from: "if newest == period {\n                break",
+        to: "if true {\n                break",
+        what: "a worker stays behind in a period that has ended",
+    },
+    Mutant {
         file: "sync.rs",
         from: "self.published.store(true, Ordering::Release)",
         to: "self.published.store(true, Ordering::Relaxed)",
@@ -211,13 +259,23 @@ fn lay_out(root: &Path, folder: &Path) -> Result<(), String> {
     for name in ["Cargo.lock", "core/Cargo.toml"] {
         write(&folder.join(name), &read(&root.join(name))?)?;
     }
-    let from = root.join("core/src");
-    let entries =
-        std::fs::read_dir(&from).map_err(|error| format!("{}: {error}", from.display()))?;
-    for entry in entries {
-        let path: PathBuf = entry.map_err(|error| error.to_string())?.path();
-        if let Some(name) = path.file_name() {
-            write(&sources.join(name), &read(&path)?)?;
+    copy(&root.join("core/src"), &sources)
+}
+
+/// Copies a folder of sources, and those in it.
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let here = |error: std::io::Error| format!("{}: {error}", from.display());
+    std::fs::create_dir_all(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    for entry in std::fs::read_dir(from).map_err(here)? {
+        let path: PathBuf = entry.map_err(here)?.path();
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        let target = to.join(name);
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            write(&target, &read(&path)?)?;
         }
     }
     Ok(())
