@@ -4,6 +4,7 @@
 //! log -> meter -> plan -> control thread -> addresses -> workers -> ready
 //! ```
 
+mod budgets;
 mod extras;
 mod resolving;
 
@@ -102,6 +103,8 @@ impl Running {
             extras.watch_tls(Arc::clone(tls));
         }
         extras.watch_ingest(gateway.ingest_counters());
+        extras.watch_budgets(gateway.ledgers());
+        budgets::start(gateway.ledgers(), control.handle());
         let options = Options {
             workers: count,
             backend: match config.server.runtime {

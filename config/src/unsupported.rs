@@ -13,7 +13,7 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
             reader.complain(path, format!("{what} not built in this version yet; {fix}"));
         }
     };
-    let Config { server, providers, clients, .. } = config;
+    let Config { server, providers, .. } = config;
 
     refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
     refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");
@@ -26,11 +26,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     for index in 0..providers.len() {
         let at = |key: &str| format!("llm_providers[{index}].{key}");
         refuse(given(&at("limits")), &at("limits"), "limits are", "remove them");
-    }
-    for (index, client) in clients.iter().enumerate() {
-        let at = |key: &str| format!("api_keys[{index}].{key}");
-        refuse(given(&at("limits")), &at("limits"), "limits are", "remove them");
-        refuse(client.budget.is_some(), &at("budget"), "budgets are", "remove it");
     }
 }
 

@@ -107,8 +107,6 @@ fn the_whole_schema_is_known() {
             "storage.flush_interval",
             "storage.spool",
             "llm_providers[0].limits",
-            "api_keys[0].limits",
-            "api_keys[0].budget",
         ]
     );
 }

@@ -299,6 +299,10 @@ impl Hand<'_> {
             if let Some(chunk) = tables.clients_limits.chunk(places, client) {
                 chunk.add(bank, client, column, 1);
             }
+            let key = record.route.key.0;
+            if let Some(chunk) = tables.keys_limits.chunk(&mut places.keys_limits, key) {
+                chunk.add(bank, key, column, 1);
+            }
         }
         let model = record.route.model.0;
         if let Some(time) = record.time_to_first_token {

@@ -6,6 +6,7 @@
 //!    clients: who asks?             no -> 401
 //!    plan: which provider, key?     no -> 404, 403
 //!    ingest: lines of other gateways, one Record each
+//!    limits: may this client?       no -> 429
 //!    routing: another key or provider where one fails
 //!    dialect: what that provider is sent, and how its answer is heard
 //!    upstream: the pool, or the simulator
@@ -20,6 +21,7 @@ mod dialect;
 mod error;
 mod headers;
 pub mod ingest;
+mod limits;
 mod models;
 mod paths;
 mod plan;
@@ -32,6 +34,7 @@ mod settlement;
 mod simulated;
 mod upstream;
 
+pub use limits::{BudgetStanding, Ledgers, SpentBefore};
 pub use plan::{KeyHealth, Plan, PlanError, ProviderHealth};
 pub use request_line::{RequestLine, RequestLog};
 pub use server::{Gateway, GatewayCounters};

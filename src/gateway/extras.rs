@@ -4,7 +4,7 @@ use crate::logging::LogHandle;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
 use coo_llm_http::ServerTls;
 use coo_llm_http::gateway::ingest::IngestCounters;
-use coo_llm_http::gateway::{GatewayCounters, Plan};
+use coo_llm_http::gateway::{GatewayCounters, Ledgers, Plan};
 use coo_llm_runtime::{Counters, Selection};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +17,7 @@ pub(super) struct Extras {
     tls: OnceLock<Arc<ServerTls>>,
     tasks: OnceLock<Counters>,
     runtime: OnceLock<[String; 2]>,
+    ledgers: OnceLock<Arc<Ledgers>>,
 }
 
 impl Extras {
@@ -29,6 +30,7 @@ impl Extras {
             tls: OnceLock::new(),
             tasks: OnceLock::new(),
             runtime: OnceLock::new(),
+            ledgers: OnceLock::new(),
         }
     }
 
@@ -51,6 +53,10 @@ impl Extras {
 
     pub(super) fn watch_tasks(&self, counters: Counters) {
         let _set = self.tasks.set(counters);
+    }
+
+    pub(super) fn watch_budgets(&self, ledgers: Arc<Ledgers>) {
+        let _set = self.ledgers.set(ledgers);
     }
 
     pub(super) fn runs_on(&self, selection: &Selection) {
@@ -114,6 +120,9 @@ impl Extras {
                 "Tasks on the workers that panicked; each is a fault of the gateway.",
                 tasks.task_panics(),
             ));
+        }
+        if let Some(ledgers) = self.ledgers.get() {
+            families.extend(budgets(ledgers));
         }
         if let Some([runtime, driver]) = self.runtime.get() {
             let info = Extra::new(Kind::Info, "runtime", "What the workers run on.");

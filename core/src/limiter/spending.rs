@@ -454,7 +454,8 @@ mod loom_models {
             });
             let here = spending.reserve(&mut first, &ONE, NanoUsd(1), day).is_ok();
             let period = spending.cells[first.index()].period.load(Ordering::Relaxed);
-            assert_eq!(here, period == 1, "today's money is spent, tomorrow's is not");
+            // Tomorrow's may be refused where the money is seen before it is emptied.
+            assert!(!here || period == 1, "today's money is spent");
             thread.join().expect("it does not panic");
         });
     }

@@ -1,5 +1,6 @@
 //! What a worker has on its desk, and how it answers a request.
 
+mod admission;
 mod answer;
 mod asked;
 mod delivery;
@@ -10,6 +11,7 @@ mod stop;
 pub(crate) use stop::Stop;
 
 use super::ingest::IngestCounters;
+use super::limits::{Counter, Ledgers};
 use super::plan::{Kind, ModelPlan, Plan, ProviderPlan};
 use super::request_line::{RequestLine, RequestLog};
 use super::routing::{Breaker, Keys};
@@ -61,6 +63,7 @@ pub(crate) struct Desk {
     /// Whether the control plane listens elsewhere.
     is_control_apart: bool,
     ingest: ingest::IngestDesk,
+    limits: Counter,
 }
 
 impl fmt::Debug for Desk {
@@ -78,6 +81,7 @@ pub(crate) struct Supplies {
     pub(crate) is_control_apart: bool,
     pub(crate) process: ProcessTag,
     pub(crate) ingest: Arc<IngestCounters>,
+    pub(crate) ledgers: Arc<Ledgers>,
 }
 
 impl Desk {
@@ -107,12 +111,17 @@ impl Desk {
             handover: supplies.handover.clone(),
             is_control_apart: supplies.is_control_apart,
             ingest: ingest::IngestDesk::new(Arc::clone(&supplies.ingest)),
+            limits: Counter::new(Arc::clone(&supplies.ledgers), worker),
             plan: Arc::clone(plan),
         }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub(crate) fn limits(&self) -> &Counter {
+        &self.limits
     }
 
     pub(crate) fn none(&self) -> Arc<str> {

@@ -10,8 +10,11 @@ pub(crate) use provider::{
 };
 pub(crate) use resolve::Choice;
 
-use coo_llm_config::{AllowedProviders, Config, Ingest, IngestRight, Policy};
+use coo_llm_config::{
+    AllowedProviders, Budget, BudgetAction, BudgetPeriod, Config, Ingest, IngestRight, Policy,
+};
 use coo_llm_core::catalog::{ClientId, EventId, Family, NONE, Route};
+use coo_llm_core::limiter::{Period, Terms};
 use coo_llm_core::record::Tokens;
 use coo_llm_core::{Meter, NanoUsd};
 use std::collections::HashMap;
@@ -85,6 +88,8 @@ pub(crate) struct ClientPlan {
     pub(crate) allowed: Box<[bool]>,
     /// Whose records it may send.
     pub(crate) ingest: IngestRight,
+    pub(crate) limits: coo_llm_config::Limits,
+    pub(crate) budget: Option<Terms>,
 }
 
 /// The series of what concerns no provider and no client.
@@ -158,6 +163,8 @@ impl Plan {
                         .collect(),
                 },
                 ingest: client.ingest,
+                limits: client.limits,
+                budget: client.budget.map(terms),
             })
             .collect();
         let by_key = config
@@ -244,4 +251,15 @@ fn fallback(config: &Config) -> Box<[usize]> {
         places.extend(at.filter(|at| !places.contains(at)));
     }
     places.into()
+}
+
+fn terms(budget: Budget) -> Terms {
+    Terms {
+        usd: budget.usd,
+        per: match budget.per {
+            BudgetPeriod::Day => Period::Day,
+            BudgetPeriod::Month => Period::Month,
+        },
+        blocks: budget.action == BudgetAction::Block,
+    }
 }

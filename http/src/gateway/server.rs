@@ -9,6 +9,7 @@ pub(crate) use watch::Watch;
 
 use super::desk::{Desk, Supplies};
 use super::ingest::{IngestCounters, Ledger};
+use super::limits::Ledgers;
 use super::plan::Plan;
 use super::request_line::RequestLog;
 use super::upstream::AddressBook;
@@ -97,6 +98,7 @@ impl Gateway {
     ) -> Self {
         let process = ProcessTag::random();
         let ledger = Arc::new(Ledger::new(&plan.ingest));
+        let ledgers = Arc::new(Ledgers::new(&plan, workers, &[]));
         let supplies = Supplies {
             plan,
             log,
@@ -104,6 +106,7 @@ impl Gateway {
             is_control_apart,
             process,
             ingest: Arc::new(IngestCounters::new(ledger)),
+            ledgers,
         };
         Self {
             supplies,
@@ -131,6 +134,12 @@ impl Gateway {
     #[must_use]
     pub fn ingest_counters(&self) -> Arc<IngestCounters> {
         Arc::clone(&self.supplies.ingest)
+    }
+
+    /// What was taken of limits and budgets.
+    #[must_use]
+    pub fn ledgers(&self) -> Arc<Ledgers> {
+        Arc::clone(&self.supplies.ledgers)
     }
 
     /// The main future of a worker, for [`coo_llm_runtime::start`].

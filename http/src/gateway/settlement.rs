@@ -6,6 +6,7 @@
 
 use super::desk::{Desk, Stop};
 use super::error::{Refusal, UpstreamFault, outcome};
+use super::limits::{Claim, Moment};
 use super::plan::ModelPlan;
 use super::request_line::RequestLine;
 use crate::wire::request_id::RequestId;
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 /// The status that is logged where the client went away; nginx's number for it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Bytes that stand for a token in an estimate; OpenAI's rule of thumb for English.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 
 /// What is known of the tokens when no more is to come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,6 +88,10 @@ pub(crate) struct Settlement {
     first_token: Option<Instant>,
     seen: Seen,
     error: Option<ErrorType>,
+    /// What it has claimed of its client's limits.
+    claim: Option<Claim>,
+    /// The limit of the gateway that refused it.
+    limited: Option<Limit>,
     is_settled: bool,
 }
 
@@ -106,6 +111,8 @@ impl Settlement {
             first_token: None,
             seen: Seen::default(),
             error: None,
+            claim: None,
+            limited: None,
             is_settled: false,
         }
     }
@@ -120,6 +127,21 @@ impl Settlement {
 
     pub(crate) fn of_client(&mut self, client: usize) {
         self.client = Some(client);
+    }
+
+    /// When the request came.
+    pub(crate) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    /// The client's limits have room for it; what it claimed is settled with it.
+    pub(crate) fn claimed(&mut self, claim: Claim) {
+        self.claim = Some(claim);
+    }
+
+    /// A limit of the gateway refuses it.
+    pub(crate) fn limited(&mut self, limit: Option<Limit>) {
+        self.limited = limit;
     }
 
     pub(crate) fn asked(&mut self, bytes: usize, is_stream: bool) {
@@ -380,10 +402,19 @@ impl Settlement {
             usage: source,
             cost,
             error,
-            limited: None,
+            limited: self.limited,
             attempts,
         };
         self.desk.record(&record);
+        if let Some(claim) = self.claim.take() {
+            let is_known = source != Some(UsageSource::Missing);
+            let used = is_known.then(|| tokens.total());
+            let at = Moment {
+                now,
+                wall: finished,
+            };
+            self.desk.limits().settle(&claim, used, cost, at);
+        }
         self.log(&record);
     }
 

@@ -21,6 +21,9 @@ pub struct Envelope<'a> {
     pub stream: bool,
     /// `stream_options.include_usage`; `None` where it is absent or no boolean.
     pub include_usage: Option<bool>,
+    /// The output tokens that the request allows at most, over all its choices; `None`
+    /// where it names no number.
+    pub output_tokens_max: Option<u64>,
     pub(super) model_span: Span,
     pub(super) usage_place: UsagePlace,
 }
@@ -168,6 +171,7 @@ impl<'a> Envelope<'a> {
             model,
             stream,
             include_usage,
+            output_tokens_max: members.output_tokens_max(),
             model_span: Span::of(model_json, body),
             usage_place,
         })
@@ -270,6 +274,10 @@ enum Name {
     Model,
     Stream,
     StreamOptions,
+    MaxTokens,
+    MaxCompletionTokens,
+    MaxOutputTokens,
+    N,
     #[serde(other)]
     Other,
 }
@@ -280,12 +288,29 @@ struct Members<'a> {
     stream: Raw<'a>,
     options: Raw<'a>,
     duplicate: Option<&'static str>,
+    /// The largest of the members that bound the output.
+    output_max: Option<u64>,
+    choices: Option<u64>,
+}
+
+impl Members<'_> {
+    fn output_tokens_max(&self) -> Option<u64> {
+        Some(
+            self.output_max?
+                .saturating_mul(self.choices.unwrap_or(1).max(1)),
+        )
+    }
 }
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(MembersVisitor)
     }
+}
+
+/// A whole number; `None` for what the upstream has to judge.
+fn whole(value: &Raw<'_>) -> Option<u64> {
+    value.text()?.parse().ok()
 }
 
 struct MembersVisitor;
@@ -304,6 +329,14 @@ impl<'de> Visitor<'de> for MembersVisitor {
                 Name::Model => (&mut members.model, "model"),
                 Name::Stream => (&mut members.stream, "stream"),
                 Name::StreamOptions => (&mut members.options, "stream_options"),
+                Name::MaxTokens | Name::MaxCompletionTokens | Name::MaxOutputTokens => {
+                    members.output_max = members.output_max.max(whole(&map.next_value()?));
+                    continue;
+                }
+                Name::N => {
+                    members.choices = members.choices.max(whole(&map.next_value()?));
+                    continue;
+                }
                 Name::Other => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

@@ -121,7 +121,7 @@ impl ErrorKind {
             Self::BodyTooLarge => Some("request_too_large"),
             Self::UnsupportedMediaType => Some("unsupported_media_type"),
             Self::RequestLimit | Self::TokenLimit => Some("rate_limit_exceeded"),
-            Self::BudgetExceeded => Some("insufficient_quota"),
+            Self::BudgetExceeded => Some("budget_exceeded"),
             Self::UpstreamConnect => Some("upstream_unreachable"),
             Self::UpstreamProtocol => Some("upstream_protocol_error"),
             Self::Unavailable => Some("service_unavailable"),

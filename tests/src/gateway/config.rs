@@ -144,7 +144,7 @@ impl ClientKey {
         }
     }
 
-    /// Adds a line to its mapping, such as `ingest: any`.
+    /// Adds a line to its mapping, such as `limits: { req_per_min: 2 }`.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {
         self.more.push(line.to_owned());

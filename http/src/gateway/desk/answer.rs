@@ -5,6 +5,7 @@ use super::asked::Asked;
 use crate::gateway::dialect::{self, Hearing};
 use crate::gateway::error::{Refusal, UpstreamFault, of_status};
 use crate::gateway::headers::{X_COO_COST_USD, X_REQUEST_ID, client_key, to_client};
+use crate::gateway::limits::Standing;
 use crate::gateway::models;
 use crate::gateway::paths::Target;
 use crate::gateway::relay::{Patience, Relay};
@@ -175,6 +176,13 @@ impl Desk {
             Ok(choice) => choice,
             Err(refusal) => return refuse(settlement, &refusal),
         };
+        let mut standing = Standing::default();
+        let sizes = (&envelope, body.len());
+        if let Err(refusal) = self.admit(client, &choice, sizes, &mut settlement, &mut standing) {
+            let mut reply = refuse(settlement, &refusal);
+            standing.put(reply.headers_mut());
+            return reply;
+        }
         let asked = Asked::new(
             head,
             &body,
@@ -183,7 +191,9 @@ impl Desk {
             header_value(settlement.request_id()),
             self.anchor.get().1.0 / 1000,
         );
-        self.deliver(asked, choice, client, settlement).await
+        let mut reply = self.deliver(asked, choice, client, settlement).await;
+        standing.put(reply.headers_mut());
+        reply
     }
 
     /// Passes a provider's answer on; a short JSON answer is read first, for its cost.

@@ -1,0 +1,77 @@
+//! Says once a period in the log that a client's budget is spent.
+
+use coo_llm_core::UnixMillis;
+use coo_llm_http::gateway::{BudgetStanding, Ledgers};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::runtime::Handle;
+
+/// How soon it is said; nobody acts on it faster.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The wall clock; before 1970 is as good as 1970.
+pub(super) fn now() -> UnixMillis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixMillis(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Starts to look, until the control plane ends.
+pub(super) fn start(ledgers: Arc<Ledgers>, runtime: &Handle) {
+    runtime.spawn(async move {
+        let mut said = Said::default();
+        loop {
+            for standing in said.news(ledgers.budgets(now())) {
+                tracing::warn!(
+                    client_id = &*standing.client,
+                    budget_usd = standing.budget.as_usd_f64(),
+                    spent_usd = standing.spent.as_usd_f64(),
+                    "a client's budget is spent"
+                );
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
+}
+
+/// The period, by its end, for which each client's budget was last said to be spent.
+#[derive(Debug, Default)]
+struct Said(HashMap<Arc<str>, UnixMillis>);
+
+impl Said {
+    /// The budgets that are spent, and were not said to be in their period.
+    fn news(&mut self, budgets: Vec<BudgetStanding>) -> Vec<BudgetStanding> {
+        let spent = budgets.into_iter().filter(|it| it.spent >= it.budget);
+        let is_new = |it: &BudgetStanding| {
+            let client = Arc::clone(&it.client);
+            self.0.insert(client, it.resets) != Some(it.resets)
+        };
+        spent.filter(is_new).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coo_llm_core::NanoUsd;
+
+    #[test]
+    fn a_spent_budget_is_news_once_a_period() {
+        let standing = |client: &str, spent, resets| BudgetStanding {
+            client: client.into(),
+            budget: NanoUsd(10),
+            spent: NanoUsd(spent),
+            resets: UnixMillis(resets),
+        };
+        let mut said = Said::default();
+        let mut news = |spent, resets| {
+            let budgets = vec![standing("a", spent, resets), standing("b", 9, resets)];
+            said.news(budgets).len()
+        };
+        assert_eq!(news(9, 1), 0);
+        assert_eq!(news(10, 1), 1);
+        assert_eq!(news(11, 1), 0);
+        assert_eq!(news(0, 2), 0);
+        assert_eq!(news(12, 2), 1);
+    }
+}
