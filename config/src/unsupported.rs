@@ -13,7 +13,7 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
             reader.complain(path, format!("{what} not built in this version yet; {fix}"));
         }
     };
-    let Config { server, providers, .. } = config;
+    let Config { server, .. } = config;
 
     refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
     refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");
@@ -22,11 +22,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");
     refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
     refuse(given("prices"), "prices", "a price file is", "remove `prices` and write `pricing` at the provider");
-
-    for index in 0..providers.len() {
-        let at = |key: &str| format!("llm_providers[{index}].{key}");
-        refuse(given(&at("limits")), &at("limits"), "limits are", "remove them");
-    }
 }
 
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.

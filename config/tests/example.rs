@@ -106,7 +106,6 @@ fn the_whole_schema_is_known() {
             "storage.runtime",
             "storage.flush_interval",
             "storage.spool",
-            "llm_providers[0].limits",
         ]
     );
 }

@@ -295,12 +295,13 @@ impl Hand<'_> {
         }
         if let Some(limit) = record.limited {
             let column = limits::column(Origin::Gateway, limit);
-            let places = &mut places.clients_limits;
-            if let Some(chunk) = tables.clients_limits.chunk(places, client) {
+            let of_clients = &mut places.clients_limits;
+            if let Some(chunk) = tables.clients_limits.chunk(of_clients, client) {
                 chunk.add(bank, client, column, 1);
             }
             let key = record.route.key.0;
-            if let Some(chunk) = tables.keys_limits.chunk(&mut places.keys_limits, key) {
+            let of_keys = &mut places.keys_limits;
+            if let Some(chunk) = tables.keys_limits.chunk(of_keys, key) {
                 chunk.add(bank, key, column, 1);
             }
         }

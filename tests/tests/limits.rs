@@ -4,10 +4,13 @@
 
 use coo_llm_tests::client::Reply;
 use coo_llm_tests::exposition::Exposition;
-use coo_llm_tests::gateway::{ClientKey, Pricing};
+use coo_llm_tests::gateway::{ClientKey, Gateway, Pricing, Provider};
+use coo_llm_tests::oracle::key_id;
 use coo_llm_tests::python;
-use coo_llm_tests::rig::{CHAT, CLIENT, CLIENT_KEY, MODEL, Rig, chat};
-use coo_llm_tests::upstream::{Script, Usage};
+use coo_llm_tests::rig::{
+    CHAT, CLIENT, CLIENT_KEY, MODEL, PROVIDER, Rig, chat, config, provider_key_id,
+};
+use coo_llm_tests::upstream::{Script, Upstream, Usage};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -287,6 +290,77 @@ fn a_budget_that_warns_says_so_and_lets_pass() {
         coo_llm_tests::patience::poll(what, || Some(rig.gateway.log()).filter(|log| said(log) > 0));
     assert_eq!(said(&log), 1, "{log}");
     assert!(log.contains(CLIENT), "{log}");
+}
+
+#[test]
+fn a_key_at_its_limit_is_passed_over_then_its_provider_then_the_client_waits() {
+    const KEYS: [&str; 3] = [
+        "sk-first-key-012345",
+        "sk-second-key-01234",
+        "sk-other-key-012345",
+    ];
+    let upstream = Upstream::builder().keys(&KEYS).models(&[MODEL]).start();
+    let provider = |id, key| {
+        let provider = Provider::new(id, &upstream.base_url(), key, MODEL, PRICING);
+        provider.line("limits: { req_per_min: 2 }")
+    };
+    let mut config = config(&upstream.base_url());
+    config.providers = vec![
+        provider(PROVIDER, KEYS[0]).key(KEYS[1]),
+        provider("other", KEYS[2]),
+    ];
+    config.policy = Some("{ fallback: { enabled: true, providers: [other] } }".to_owned());
+    let gateway = Gateway::start(&config);
+    let body = chat(&Script::default()).to_string();
+    let mut client = gateway.client();
+    let mut post = || client.post(CHAT, CLIENT_KEY, body.as_bytes());
+    for provider in [PROVIDER, PROVIDER, PROVIDER, PROVIDER, "other", "other"] {
+        let reply = post();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(reply.header("x-coo-provider"), Some(provider));
+    }
+    let reply = post();
+    assert_eq!(reply.status, 429, "{}", reply.text());
+    assert!((1..=60).contains(&retry_after(&reply)));
+    assert_eq!(reply.json()["error"]["code"], "rate_limit_exceeded");
+    assert_eq!(upstream.ledger().served.len(), 6);
+
+    let page = gateway.metrics_after(7);
+    for (provider, key) in [(PROVIDER, KEYS[0]), (PROVIDER, KEYS[1]), ("other", KEYS[2])] {
+        let key = key_id(provider, key);
+        let labels = [("key", &*key), ("outcome", "success")];
+        assert_eq!(page.count("coo_llm_upstream_attempts_total", &labels), 2);
+    }
+    let limited = [("limit", "requests"), ("origin", "gateway")];
+    assert_eq!(page.count("coo_llm_rate_limits_total", &limited), 1);
+    let error = [("type", "rate_limit"), ("provider", PROVIDER)];
+    assert_eq!(page.count("coo_llm_errors_total", &error), 1);
+}
+
+#[test]
+fn two_workers_share_a_keys_limit() {
+    const LIMIT: u64 = 100;
+    const EACH: usize = 15;
+    let rig = Rig::start_with(|config| {
+        config.workers = Some(2);
+        let limits = format!("limits: {{ req_per_min: {LIMIT} }}");
+        config.providers[0].more.push(limits);
+    });
+    let begun = Instant::now();
+    let statuses = storm(&rig, &chat(&Script::default()), EACH);
+    let windows = 1 + (begun.elapsed().as_millis() / WINDOW_MIN.as_millis()) as u64;
+    let (allowed, refused) = (count_of(&statuses, 200), count_of(&statuses, 429));
+    let all = (CONNECTIONS * EACH) as u64;
+    assert_eq!(allowed + refused, all);
+    assert!(
+        (LIMIT - 1..=LIMIT * windows).contains(&allowed),
+        "{allowed}"
+    );
+    let page = rig.gateway.metrics_after(all);
+    let key = provider_key_id();
+    let limited = [("key", &*key), ("origin", "gateway")];
+    assert_eq!(page.count("coo_llm_rate_limits_total", &limited), refused);
+    assert_eq!(rig.upstream.ledger().served.len() as u64, allowed);
 }
 
 #[test]

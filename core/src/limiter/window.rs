@@ -115,6 +115,18 @@ impl Window {
         })
     }
 
+    /// How many milliseconds until `amount` would fit, if nothing more is taken; `None`
+    /// where it fits now. Anyone may ask.
+    #[must_use]
+    pub fn wait_ms(&self, limit: u64, amount: u64, now_ms: u64) -> Option<u64> {
+        let slot = now_ms / SLOT_MS;
+        let amount = amount.min(limit);
+        if self.used(slot).saturating_add(amount) <= limit {
+            return None;
+        }
+        Some(self.full(slot, limit, amount, now_ms).retry_after_ms)
+    }
+
     /// Puts `actual` in the place of what was taken: less goes back to the slot it came
     /// from, more counts now.
     ///
@@ -270,6 +282,8 @@ mod tests {
         assert_eq!(take(1_000), Ok(level(1, 59_000)));
         assert_eq!(take(31_000), Ok(level(0, 59_000)));
         let full = take(31_000).expect_err("two were taken");
+        assert_eq!(window.wait_ms(2, 1, 31_000), Some(29_000));
+        assert_eq!(window.wait_ms(2, 1, 60_000), None);
         assert_eq!(full.level, level(0, 59_000));
         assert_eq!(full.retry_after_ms, 29_000);
         assert!(take(59_999).is_err());

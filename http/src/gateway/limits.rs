@@ -10,10 +10,12 @@
 
 mod counter;
 mod estimate;
+mod keys;
 mod standing;
 
 pub(crate) use counter::{Claim, Counter, Moment};
 pub(crate) use estimate::Estimate;
+pub(crate) use keys::KeyClaim;
 pub(crate) use standing::Standing;
 
 use super::plan::Plan;
@@ -76,6 +78,8 @@ pub struct SpentBefore {
 pub struct Ledgers {
     /// In the plan's order; `None` for a client without limits.
     clients: Vec<Option<ClientLedger>>,
+    /// A provider each, with a place a key; empty for a provider without limits.
+    keys: Vec<Box<[Windows]>>,
     /// What times are counted from.
     epoch: Instant,
     /// The workers' seats, until they take them.
@@ -104,8 +108,15 @@ impl Ledgers {
                 budget,
             })
         };
+        let keys = |provider: &super::plan::ProviderPlan| {
+            let limits = provider.limits;
+            let is_limited = limits.req_per_min.is_some() || limits.tokens_per_min.is_some();
+            let keys = provider.keys.iter().filter(|_| is_limited);
+            keys.map(|_| Windows::new(limits, workers)).collect()
+        };
         Self {
             clients: plan.clients.iter().map(ledger).collect(),
+            keys: plan.providers.iter().map(keys).collect(),
             epoch: Instant::now(),
             seats: Mutex::new(Seat::all(workers).into_iter().map(Some).collect()),
         }

@@ -6,11 +6,12 @@
 
 use super::desk::{Desk, Stop};
 use super::error::{Refusal, UpstreamFault, outcome};
-use super::limits::{Claim, Moment};
+use super::limits::{Claim, KeyClaim, Moment};
 use super::plan::ModelPlan;
 use super::request_line::RequestLine;
 use crate::wire::request_id::RequestId;
 use crate::wire::usage::UsageOutcome;
+use coo_llm_core::catalog::Route;
 use coo_llm_core::record::{
     Attempt, Endpoint, ErrorType, Limit, Outcome, Record, Tokens, UsageSource,
 };
@@ -55,6 +56,8 @@ struct Trying {
     limited: Option<Limit>,
     /// Whether the provider may have done work for it.
     worked: bool,
+    /// What it has taken of its key's limits.
+    claim: Option<KeyClaim>,
 }
 
 impl Trying {
@@ -92,6 +95,8 @@ pub(crate) struct Settlement {
     claim: Option<Claim>,
     /// The limit of the gateway that refused it.
     limited: Option<Limit>,
+    /// The series of the key that was at it.
+    limited_key: Option<Route>,
     is_settled: bool,
 }
 
@@ -113,6 +118,7 @@ impl Settlement {
             error: None,
             claim: None,
             limited: None,
+            limited_key: None,
             is_settled: false,
         }
     }
@@ -144,18 +150,27 @@ impl Settlement {
         self.limited = limit;
     }
 
+    /// The limit of a provider's key refuses it, and there was no other key.
+    pub(crate) fn limited_by_key(&mut self, limit: Limit, key: Route) {
+        self.limited = Some(limit);
+        self.limited_key = Some(key);
+    }
+
     pub(crate) fn asked(&mut self, bytes: usize, is_stream: bool) {
         self.asked_bytes = bytes as u64;
         self.is_stream = is_stream;
     }
 
     /// An attempt begins; the one before is over.
-    pub(crate) fn begin(&mut self, stop: &Stop) {
+    pub(crate) fn begin(&mut self, stop: &Stop, claim: Option<KeyClaim>) {
         let now = Instant::now();
         let Stop { provider, key, .. } = *stop;
         self.upstream_ended_at(now);
         if let Some(trying) = self.trying.take() {
             self.past.push(trying.attempt(now, None));
+            if let Some(claim) = trying.claim.filter(|_| !trying.worked) {
+                self.desk.limits().settle_key(&claim, 0, now);
+            }
             self.status = CLIENT_CLOSED_REQUEST;
         }
         self.desk.begins(provider, key);
@@ -169,6 +184,7 @@ impl Settlement {
             outcome: None,
             limited: None,
             worked: true,
+            claim,
         });
     }
 
@@ -385,7 +401,7 @@ impl Settlement {
         });
         let finished = self.desk.unix_millis(now);
         let record = Record {
-            route: last.map_or(no_one.route, |last| last.route),
+            route: last.map_or(self.limited_key.unwrap_or(no_one.route), |last| last.route),
             client: self
                 .client
                 .map_or(no_one.client, |at| self.desk.plan().clients[at].series),
@@ -406,9 +422,14 @@ impl Settlement {
             attempts,
         };
         self.desk.record(&record);
+        // Nobody knows what a missing usage was: what was estimated stands.
+        let is_known = source != Some(UsageSource::Missing);
+        let used = is_known.then(|| tokens.total());
+        let of_key = self.trying.as_mut().and_then(|trying| trying.claim.take());
+        if let (Some(claim), Some(used)) = (of_key, used) {
+            self.desk.limits().settle_key(&claim, used, now);
+        }
         if let Some(claim) = self.claim.take() {
-            let is_known = source != Some(UsageSource::Missing);
-            let used = is_known.then(|| tokens.total());
             let at = Moment {
                 now,
                 wall: finished,

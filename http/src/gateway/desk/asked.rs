@@ -3,6 +3,7 @@
 use crate::gateway::dialect::{Hearing, Order};
 use crate::gateway::error::Refusal;
 use crate::gateway::headers::{address, to_upstreams};
+use crate::gateway::limits::Estimate;
 use crate::gateway::plan::{HttpTarget, KeyPlan, Kind, ModelPlan, ProviderPlan};
 use crate::wire::envelope::Envelope;
 use bytes::Bytes;
@@ -77,6 +78,11 @@ impl<'a> Asked<'a> {
             now_unix_s,
             made: RefCell::new(None),
         }
+    }
+
+    /// The tokens that it may use.
+    pub(super) fn estimate(&self) -> Estimate {
+        Estimate::new(self.endpoint, self.body.len(), self.envelope)
     }
 
     /// Makes what this provider is sent for the model, and keeps it for the attempt.

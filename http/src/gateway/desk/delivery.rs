@@ -77,9 +77,13 @@ impl Desk {
             first = self.first_stop(&mut way, Instant::now());
         }
         let Some(mut stop) = first else {
-            let (refusal, after) = self.nowhere(&way, Instant::now());
-            let mut reply = refuse(settlement, &refusal);
-            reply.headers_mut().insert(RETRY_AFTER, seconds(after));
+            let nowhere = self.nowhere(&way, Instant::now());
+            if let Some((limit, key)) = nowhere.limited {
+                settlement.limited_by_key(limit, key);
+            }
+            let mut reply = refuse(settlement, &nowhere.refusal);
+            let after = seconds(nowhere.after);
+            reply.headers_mut().insert(RETRY_AFTER, after);
             return reply;
         };
         let mut reply = loop {
@@ -94,7 +98,7 @@ impl Desk {
             if let Some(because) = stop.because {
                 self.count(because);
             }
-            settlement.begin(&stop);
+            settlement.begin(&stop, way.claim());
             let answer = match outgoing.to {
                 Recipient::Simulator(body) => {
                     self.simulate(stop.provider, asked.endpoint, &body).await
@@ -160,14 +164,14 @@ impl Desk {
             }
         };
         let asked_for = retry_after.unwrap_or_default();
-        let has_other = trouble.is_of_key() && self.has_other_key(stop, now);
+        let has_other = trouble.is_of_key() && self.has_other_key(way, stop, now);
         let after = match trouble {
             _ if has_other => Some(Duration::ZERO),
             // Nothing is wrong with the provider: a new connection will do.
             Trouble::StaleConnection => Some(Duration::ZERO),
             Trouble::Auth => None,
             Trouble::RateLimit => {
-                let usable = self.until_usable(stop.provider, now);
+                let usable = self.until_usable(way, stop.provider, now);
                 Some(at_least(asked_for.max(usable)))
             }
             _ => Some(at_least(asked_for)),
@@ -209,7 +213,7 @@ impl Desk {
         let now = Instant::now();
         // Where no pause was needed, it is for the sake of another key.
         let not = (after.is_zero() && lesson.trouble.is_of_key()).then_some(stop.key);
-        if let Some(next) = self.stop_at(stop.provider, &stop.model, not, now) {
+        if let Some(next) = self.stop_at(way, (stop.provider, &stop.model), not, now) {
             let retries = &self.plan.providers[next.provider].retries;
             return Ok(Stop {
                 because: Some(retries[lesson.trouble as usize]),

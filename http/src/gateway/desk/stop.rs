@@ -3,10 +3,12 @@
 use super::Desk;
 use super::asked::Asked;
 use crate::gateway::error::Refusal;
+use crate::gateway::limits::{Estimate, KeyClaim};
 use crate::gateway::plan::{Choice, ModelPlan};
 use crate::gateway::routing::Why;
 use crate::wire::openai_error::ErrorKind;
-use coo_llm_core::catalog::EventId;
+use coo_llm_core::catalog::{EventId, Route};
+use coo_llm_core::record::Limit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,8 +28,30 @@ pub(super) struct Way<'a> {
     choice: Choice<'a>,
     client: usize,
     asked: &'a Asked<'a>,
+    /// The tokens that it may use.
+    estimate: Estimate,
+    /// What the next attempt has taken of its key's limits.
+    claim: Option<KeyClaim>,
     /// The place in the plan's fallbacks that is looked at next.
     next: usize,
+}
+
+/// Why a key may not be used now.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// It is set aside: its provider refused it.
+    Aside(Why),
+    /// It is at a limit of the gateway.
+    Limit(Limit),
+}
+
+/// No provider takes a request.
+pub(super) struct Nowhere {
+    pub(super) refusal: Refusal,
+    /// When to ask again.
+    pub(super) after: Duration,
+    /// The limit of the gateway that refuses it, and the series of the key that is at it.
+    pub(super) limited: Option<(Limit, Route)>,
 }
 
 impl<'a> Way<'a> {
@@ -36,49 +60,67 @@ impl<'a> Way<'a> {
             choice,
             client,
             asked,
+            estimate: asked.estimate(),
+            claim: None,
             next: 0,
         }
+    }
+
+    /// What the attempt that is made now has taken of its key's limits.
+    pub(super) fn claim(&mut self) -> Option<KeyClaim> {
+        self.claim.take()
     }
 }
 
 impl Desk {
-    /// Whether a key may be used for a request now.
+    /// How long until a key may be used for a request, in milliseconds, and why not now;
+    /// `None` where it may.
     ///
-    /// Each choice of a key asks this, in the first attempt and in later ones: limits of
-    /// keys belong here.
-    fn is_usable(&self, provider: usize, key: usize, now_ms: u64) -> bool {
+    /// Each choice of a key asks this, in the first attempt and in later ones.
+    fn key_wait(
+        &self,
+        provider: usize,
+        key: usize,
+        estimate: Estimate,
+        now: Instant,
+    ) -> Option<(u64, Wait)> {
+        let now_ms = self.plan.millis(now);
         let plan = &self.plan.providers[provider];
-        plan.keys[key].aside.until(now_ms).is_none()
+        let aside = plan.keys[key].aside.until(now_ms);
+        // The plan's clock is cut to milliseconds: one more is never too early.
+        let aside = aside.map(|(at, why)| (at - now_ms + 1, Wait::Aside(why)));
+        let full = self.limits.key_wait(provider, key, estimate, now);
+        let full = full.map(|(ms, limit)| (ms + 1, Wait::Limit(limit)));
+        aside.into_iter().chain(full).max_by_key(|(ms, _)| *ms)
     }
 
     /// Whether a provider has a usable key but this one.
-    pub(super) fn has_other_key(&self, stop: &Stop, now: Instant) -> bool {
-        let now_ms = self.plan.millis(now);
-        self.keys[stop.provider]
-            .any(|key| key != stop.key && self.is_usable(stop.provider, key, now_ms))
+    pub(super) fn has_other_key(&self, way: &Way<'_>, stop: &Stop, now: Instant) -> bool {
+        self.keys[stop.provider].any(|key| {
+            let wait = || self.key_wait(stop.provider, key, way.estimate, now);
+            key != stop.key && wait().is_none()
+        })
     }
 
-    /// How long until one of a provider's keys is no more set aside.
-    pub(super) fn until_usable(&self, provider: usize, now: Instant) -> Duration {
-        let now_ms = self.plan.millis(now);
-        let keys = self.plan.providers[provider].keys.iter();
-        let waits = keys.map(|key| key.aside.until(now_ms).map_or(0, |(at, _)| at - now_ms));
-        // The plan's clock is cut to milliseconds: one more is never too early.
-        match waits.min() {
-            Some(wait) if wait > 0 => Duration::from_millis(wait + 1),
-            _ => Duration::ZERO,
-        }
+    /// How long until one of a provider's keys may be used.
+    pub(super) fn until_usable(&self, way: &Way<'_>, provider: usize, now: Instant) -> Duration {
+        let keys = 0..self.plan.providers[provider].keys.len();
+        let wait = |key| {
+            let wait = self.key_wait(provider, key, way.estimate, now);
+            wait.map_or(0, |(ms, _)| ms)
+        };
+        Duration::from_millis(keys.map(wait).min().unwrap_or(0))
     }
 
     /// A stop at this provider, with another key than `not`, if it takes requests now.
     pub(super) fn stop_at(
         &self,
-        provider: usize,
-        model: &Arc<ModelPlan>,
+        way: &mut Way<'_>,
+        (provider, model): (usize, &Arc<ModelPlan>),
         not: Option<usize>,
         now: Instant,
     ) -> Option<Stop> {
-        let key = self.key(provider, not, now)?;
+        let key = self.key(way, provider, not, now)?;
         Some(Stop {
             provider,
             model: Arc::clone(model),
@@ -89,23 +131,43 @@ impl Desk {
 
     /// A key of a provider that takes requests now. Only for an attempt that is made: the
     /// breaker lets one request try, and keys take turns.
-    fn key(&self, provider: usize, not: Option<usize>, now: Instant) -> Option<usize> {
+    fn key(
+        &self,
+        way: &mut Way<'_>,
+        provider: usize,
+        not: Option<usize>,
+        now: Instant,
+    ) -> Option<usize> {
         let mut breaker = self.breakers[provider].borrow_mut();
         if breaker.closed_until(now).is_some() {
             return None;
         }
-        let now_ms = self.plan.millis(now);
-        let algorithm = self.plan.policy.algorithm;
-        let key = self.keys[provider].choose(algorithm, now, |key| {
-            Some(key) != not && self.is_usable(provider, key, now_ms)
-        })?;
-        breaker.admits(now).then_some(key)
+        let (algorithm, estimate) = (self.plan.policy.algorithm, way.estimate);
+        // Between look and take another worker may be faster: once a key, it is looked again.
+        let tries = 0..self.plan.providers[provider].keys.len();
+        let (key, claim) = tries
+            .map_while(|_| {
+                self.keys[provider].choose(algorithm, now, |key| {
+                    let wait = || self.key_wait(provider, key, estimate, now);
+                    Some(key) != not && wait().is_none()
+                })
+            })
+            .find_map(|key| {
+                let claim = self.limits.take_key(provider, key, estimate, now)?;
+                Some((key, claim))
+            })?;
+        if !breaker.admits(now) {
+            self.limits.give_key_back(&claim, now);
+            return None;
+        }
+        way.claim = Some(claim);
+        Some(key)
     }
 
     /// The first stop: at the provider that was asked for, else at a fallback.
     pub(super) fn first_stop(&self, way: &mut Way<'_>, now: Instant) -> Option<Stop> {
         let Choice { provider, model } = way.choice;
-        match self.key(provider, None, now) {
+        match self.key(way, provider, None, now) {
             Some(key) => Some(Stop {
                 provider,
                 model: self.model(provider, model),
@@ -133,7 +195,7 @@ impl Desk {
                 // It does not serve the endpoint, or has no words for what is asked.
                 continue;
             }
-            if let Some(key) = self.key(provider, None, now) {
+            if let Some(key) = self.key(way, provider, None, now) {
                 return Some(Stop {
                     provider,
                     model: self.model(provider, model),
@@ -150,26 +212,49 @@ impl Desk {
         way.next < self.plan.fallback.len()
     }
 
-    /// What a client is told where no provider takes its request, and when to ask again.
-    pub(super) fn nowhere(&self, way: &Way<'_>, now: Instant) -> (Refusal, Duration) {
+    /// What a client is told where no provider takes its request.
+    pub(super) fn nowhere(&self, way: &Way<'_>, now: Instant) -> Nowhere {
         let provider = way.choice.provider;
         let plan = &self.plan.providers[provider];
         if let Some(until) = self.breakers[provider].borrow().closed_until(now) {
             let message = format!("The provider `{}` fails; try again later.", plan.id);
             let body = ErrorKind::Unavailable.body_with(&message, None);
-            let refusal = Refusal::with_body(ErrorKind::Unavailable, body);
-            return (refusal, until.saturating_duration_since(now));
+            return Nowhere {
+                refusal: Refusal::with_body(ErrorKind::Unavailable, body),
+                after: until.saturating_duration_since(now),
+                limited: None,
+            };
         }
-        let now_ms = self.plan.millis(now);
-        let why = plan.keys.iter().filter_map(|key| key.aside.until(now_ms));
-        let is_limit = why.min().is_some_and(|(_, why)| why == Why::RateLimit);
-        let (kind, what) = if is_limit {
-            (ErrorKind::RequestLimit, "has reached its rate limit")
-        } else {
-            (ErrorKind::Unavailable, "is refused")
+        // The key that is free first says why it is not yet.
+        let waits = (0..plan.keys.len()).filter_map(|key| {
+            let (ms, wait) = self.key_wait(provider, key, way.estimate, now)?;
+            Some((ms, wait, key))
+        });
+        let first = waits.min_by_key(|(ms, ..)| *ms);
+        let (kind, what) = match first {
+            Some((_, Wait::Limit(Limit::Requests), _)) => {
+                (ErrorKind::RequestLimit, "has reached its limit of requests")
+            }
+            Some((_, Wait::Limit(Limit::Tokens), _)) => {
+                (ErrorKind::TokenLimit, "has reached its limit of tokens")
+            }
+            Some((_, Wait::Aside(Why::RateLimit), _)) => {
+                (ErrorKind::RequestLimit, "has reached its rate limit")
+            }
+            _ => (ErrorKind::Unavailable, "is refused"),
+        };
+        let limited = match first {
+            Some((_, Wait::Limit(limit), key)) => {
+                let model = self.model(provider, way.choice.model);
+                Some((limit, model.routes[key]))
+            }
+            _ => None,
         };
         let message = format!("Every key of the provider `{}` {what}.", plan.id);
-        let refusal = Refusal::with_body(kind, kind.body_with(&message, None));
-        (refusal, self.until_usable(provider, now))
+        Nowhere {
+            refusal: Refusal::with_body(kind, kind.body_with(&message, None)),
+            after: Duration::from_millis(first.map_or(0, |(ms, ..)| ms)),
+            limited,
+        }
     }
 }

@@ -38,9 +38,9 @@ pub(crate) struct Moment {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Counter {
-    ledgers: Arc<Ledgers>,
+    pub(super) ledgers: Arc<Ledgers>,
     /// `None` for a worker that the ledgers were not made for.
-    seat: RefCell<Option<Seat>>,
+    pub(super) seat: RefCell<Option<Seat>>,
 }
 
 impl Counter {
@@ -110,7 +110,7 @@ impl Counter {
         }
     }
 
-    fn ms(&self, now: Instant) -> u64 {
+    pub(super) fn ms(&self, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.ledgers.epoch);
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }

@@ -115,6 +115,8 @@ pub(crate) struct ProviderPlan {
     /// The series of models that no answer has confirmed yet.
     pub(crate) unconfirmed: Box<[Route]>,
     pub(crate) timeouts: Timeouts,
+    /// Of each key.
+    pub(crate) limits: coo_llm_config::Limits,
     /// Until when a worker leaves it alone, by the plan's clock; 0 where none does. The
     /// last word of any worker, for the control plane alone.
     pub(crate) down_until_ms: AtomicU64,
@@ -177,6 +179,7 @@ impl ProviderPlan {
             prices: provider.pricing,
             unconfirmed,
             timeouts: provider.timeouts,
+            limits: provider.limits,
             down_until_ms: AtomicU64::new(0),
             retries: Trouble::ALL
                 .map(|why| catalog.event(Family::Retries, &[&provider.id, why.as_str()])),
