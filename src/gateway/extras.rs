@@ -199,3 +199,34 @@ fn ingest_families(ingest: &IngestCounters) -> [Extra; 4] {
         busy.with(&[], Value::Count(ingest.busy())),
     ]
 }
+
+/// How the budgets of clients stand.
+fn budgets(ledgers: &Ledgers) -> [Extra; 3] {
+    let gauge = |name, help| Extra::new(Kind::Gauge, name, help);
+    let mut families = [
+        gauge(
+            "client_budget_usd",
+            "What a client may spend in a period of its budget.",
+        ),
+        gauge(
+            "client_budget_spent_usd",
+            "What a client spent in the present period of its budget.",
+        ),
+        gauge(
+            "client_budget_reset_timestamp_seconds",
+            "When the next period of a client's budget begins.",
+        ),
+    ];
+    for standing in ledgers.budgets(super::budgets::now()) {
+        let values = [
+            Value::Usd(standing.budget),
+            Value::Usd(standing.spent),
+            Value::Count(standing.resets.0 / 1000),
+        ];
+        for (family, value) in families.iter_mut().zip(values) {
+            let labels = vec![("client_id", standing.client.to_string())];
+            family.samples.push((labels, value));
+        }
+    }
+    families
+}

@@ -77,13 +77,13 @@ impl Counter {
 
     /// The attempt is not made after all.
     pub(crate) fn give_key_back(&self, claim: &KeyClaim, now: Instant) {
-        if let (Some(windows), Some(seat)) = (
-            self.windows(claim.provider, claim.key),
+        let windows = self.windows(claim.provider, claim.key);
+        if let (Some((_, window)), Some(taken), Some(seat)) = (
+            windows.and_then(|windows| windows.requests.as_ref()),
+            &claim.requests,
             &mut *self.seat.borrow_mut(),
         ) {
-            if let (Some((_, window)), Some(taken)) = (&windows.requests, &claim.requests) {
-                window.settle(seat, taken, 0, self.ms(now));
-            }
+            window.settle(seat, taken, 0, self.ms(now));
         }
         self.settle_key(claim, 0, now);
     }
