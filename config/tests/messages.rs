@@ -109,9 +109,10 @@ const CASES: &[(&str, &[&str])] = &[
     ("policy: { key_cooldown: { enabled: false, rate_limit: 2s, rate_limit_max: 8s, auth: 1h } }\n", &[]),
     ("policy: { circuit_breaker: { failures: 3, error_rate: 0.2, min_requests: 5, window: 1s, open: 1s } }\n", &[]),
     ("policy: { fallback: { enabled: false, providers: [simm] } }\n", &["config:4:51: policy.fallback.providers[0]: no provider has this id; did you mean `sim`?"]),
-    ("api_keys:\n  - { id: a, key: x, limits: { req_per_min: 1 }, budget: { usd: 1 } }\n", &[
-        "config:5:30: api_keys[0].limits: limits are not built in this version yet; remove them",
-        "config:5:58: api_keys[0].budget: budgets are not built in this version yet; remove it",
+    ("api_keys:\n  - { id: a, key: x, limits: { req_per_min: 1 }, budget: { usd: 1 } }\n", &[]),
+    ("api_keys:\n  - { id: a, key: x, limits: { req_per_min: 0 }, budget: { usd: 1, per: week } }\n", &[
+        "config:5:45: api_keys[0].limits.req_per_min: `0` is not a whole number from 1 to 1125899906842624",
+        "config:5:73: api_keys[0].budget.per: `week` is not one of day, month",
     ]),
     ("version: \"1.0\"\n", &["config:4:1: version: the key is already given in line 1; remove one of the two"]),
 ];
@@ -143,7 +144,7 @@ const PROVIDERS: &[(&str, &[&str])] = &[
     ("type: custom, base_url: \"http://x\", simulator: {}", &["config:2:61: llm_providers[0].simulator: is only for `type: simulator`; remove it"]),
     ("type: simulator, simulator: { error_rate: 1.5 }", &["config:2:56: llm_providers[0].simulator.error_rate: `1.5` is not a number from 0 to 1"]),
     ("type: opnai, api_keys: [k]", &["config:2:20: llm_providers[0].type: `opnai` is not one of openai, anthropic, gemini, custom, simulator; did you mean `openai`?"]),
-    ("type: simulator, limits: { req_per_min: 1 }", &["config:2:39: llm_providers[0].limits: limits are not built in this version yet; remove them"]),
+    ("type: simulator, limits: { req_per_min: 1 }", &[]),
     ("type: simulator, pricing: { input_per_million: 2.5O, output_per_million: 1 }", &["config:2:61: llm_providers[0].pricing.input_per_million: `2.5O` is not a decimal number; write USD per million tokens, such as 2.50"]),
     ("type: simulator, pricing: { input_per_million: 2.5 }", &["config:2:40: llm_providers[0].pricing.output_per_million: is missing; write USD per million tokens, such as 2.50 (0 where there is none)"]),
     ("type: simulator, pricing: { input_per_million: -1, output_per_million: 0.0000000001 }", &[

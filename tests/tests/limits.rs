@@ -307,14 +307,14 @@ fn a_key_at_its_limit_is_passed_over_then_its_provider_then_the_client_waits() {
     let mut config = config(&upstream.base_url());
     config.providers = vec![
         provider(PROVIDER, KEYS[0]).key(KEYS[1]),
-        provider("other", KEYS[2]),
+        provider("spare", KEYS[2]),
     ];
-    config.policy = Some("{ fallback: { enabled: true, providers: [other] } }".to_owned());
+    config.policy = Some("{ fallback: { enabled: true, providers: [spare] } }".to_owned());
     let gateway = Gateway::start(&config);
     let body = chat(&Script::default()).to_string();
     let mut client = gateway.client();
     let mut post = || client.post(CHAT, CLIENT_KEY, body.as_bytes());
-    for provider in [PROVIDER, PROVIDER, PROVIDER, PROVIDER, "other", "other"] {
+    for provider in [PROVIDER, PROVIDER, PROVIDER, PROVIDER, "spare", "spare"] {
         let reply = post();
         assert_eq!(reply.status, 200, "{}", reply.text());
         assert_eq!(reply.header("x-coo-provider"), Some(provider));
@@ -326,7 +326,7 @@ fn a_key_at_its_limit_is_passed_over_then_its_provider_then_the_client_waits() {
     assert_eq!(upstream.ledger().served.len(), 6);
 
     let page = gateway.metrics_after(7);
-    for (provider, key) in [(PROVIDER, KEYS[0]), (PROVIDER, KEYS[1]), ("other", KEYS[2])] {
+    for (provider, key) in [(PROVIDER, KEYS[0]), (PROVIDER, KEYS[1]), ("spare", KEYS[2])] {
         let key = key_id(provider, key);
         let labels = [("key", &*key), ("outcome", "success")];
         assert_eq!(page.count("coo_llm_upstream_attempts_total", &labels), 2);

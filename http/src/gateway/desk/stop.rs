@@ -87,10 +87,9 @@ impl Desk {
         let now_ms = self.plan.millis(now);
         let plan = &self.plan.providers[provider];
         let aside = plan.keys[key].aside.until(now_ms);
-        // The plan's clock is cut to milliseconds: one more is never too early.
-        let aside = aside.map(|(at, why)| (at - now_ms + 1, Wait::Aside(why)));
+        let aside = aside.map(|(at, why)| (at - now_ms, Wait::Aside(why)));
         let full = self.limits.key_wait(provider, key, estimate, now);
-        let full = full.map(|(ms, limit)| (ms + 1, Wait::Limit(limit)));
+        let full = full.map(|(ms, limit)| (ms, Wait::Limit(limit)));
         aside.into_iter().chain(full).max_by_key(|(ms, _)| *ms)
     }
 
@@ -107,7 +106,8 @@ impl Desk {
         let keys = 0..self.plan.providers[provider].keys.len();
         let wait = |key| {
             let wait = self.key_wait(provider, key, way.estimate, now);
-            wait.map_or(0, |(ms, _)| ms)
+            // Clocks are cut to milliseconds: one more is never too early.
+            wait.map_or(0, |(ms, _)| ms + 1)
         };
         Duration::from_millis(keys.map(wait).min().unwrap_or(0))
     }
