@@ -185,6 +185,7 @@ impl<'a> Envelope<'a> {
             model: Cow::Owned(model),
             stream,
             include_usage: None,
+            output_tokens_max: None,
             model_span: Span { start: 0, end: 0 },
             usage_place: UsagePlace::Invalid,
         }
