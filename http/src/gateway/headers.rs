@@ -100,6 +100,47 @@ pub(crate) fn address(
     }
 }
 
+/// Headers as one piece of bytes, for an attempt that will most likely not be made: a
+/// clone of the map cost 4,800 instructions for twelve headers, 6 % of a request.
+///
+/// A length of the name (2 bytes) and of the value (4 bytes), name, value; and again.
+#[derive(Debug, Default)]
+pub(crate) struct Stash(Vec<u8>);
+
+impl Stash {
+    /// Without `Authorization`, which [`address`] sets anew.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        /// More than most headers have.
+        const BYTES: usize = 64;
+        let mut bytes = Vec::with_capacity(headers.len() * BYTES);
+        for (name, value) in headers.iter().filter(|(name, _)| *name != AUTHORIZATION) {
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            // The http crate's names are shorter than 64 KiB, and heads than 4 GiB.
+            bytes.extend_from_slice(&(name.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(name);
+            bytes.extend_from_slice(value);
+        }
+        Self(bytes)
+    }
+
+    /// The headers again.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let mut rest = self.0.as_slice();
+        while let Some((lengths, more)) = rest.split_first_chunk::<6>() {
+            let [a, b, c, d, e, f] = *lengths;
+            let (name, more) = more.split_at(u16::from_le_bytes([a, b]).into());
+            let (value, more) = more.split_at(u32::from_le_bytes([c, d, e, f]) as usize);
+            let name = HeaderName::from_bytes(name).expect("it was a header's name");
+            let value = HeaderValue::from_bytes(value).expect("it was a header's value");
+            headers.append(name, value);
+            rest = more;
+        }
+        headers
+    }
+}
+
 /// Makes a provider's headers those of the answer.
 pub(crate) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue) {
     strip_connection(headers);
@@ -157,6 +198,22 @@ mod tests {
         assert_eq!(key(&[("authorization", "Basic abcdefg")]), None);
         assert_eq!(key(&[("authorization", "Bear")]), None);
         assert_eq!(key(&[]), None);
+    }
+
+    #[test]
+    fn a_stash_gives_back_what_it_got_without_the_clients_key() {
+        let mut headers = map(&[
+            ("authorization", "Bearer client"),
+            ("openai-beta", "one"),
+            ("x-empty", ""),
+        ]);
+        headers.append("openai-beta", HeaderValue::from_static("two"));
+        let odd = HeaderValue::from_bytes(b"caf\xe9").expect("a value");
+        headers.insert("x-odd", odd);
+        let again = Stash::of(&headers).headers();
+        headers.remove(AUTHORIZATION);
+        assert_eq!(again, headers);
+        assert!(Stash::default().headers().is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::gateway::dialect::{Hearing, Order};
 use crate::gateway::error::Refusal;
-use crate::gateway::headers::{address, to_upstreams};
+use crate::gateway::headers::{Stash, address, to_upstreams};
 use crate::gateway::limits::Estimate;
 use crate::gateway::plan::{HttpTarget, KeyPlan, Kind, ModelPlan, ProviderPlan};
 use crate::wire::envelope::Envelope;
@@ -18,8 +18,10 @@ use std::sync::Arc;
 /// See the module.
 pub(super) struct Asked<'a> {
     uri: Uri,
-    /// Those that go on to any provider.
-    headers: RefCell<HeaderMap>,
+    /// Those that go on to any provider, until the first attempt takes them.
+    headers: RefCell<Option<HeaderMap>>,
+    /// The same for later attempts, if there can be any.
+    stash: RefCell<Stash>,
     body: &'a Bytes,
     envelope: &'a Envelope<'a>,
     pub(super) endpoint: Endpoint,
@@ -70,7 +72,8 @@ impl<'a> Asked<'a> {
         to_upstreams(&mut headers, &request_id);
         Self {
             uri,
-            headers: RefCell::new(headers),
+            headers: RefCell::new(Some(headers)),
+            stash: RefCell::default(),
             body,
             envelope,
             endpoint,
@@ -156,10 +159,14 @@ impl<'a> Asked<'a> {
     }
 
     fn headers(&self, is_last: bool) -> HeaderMap {
-        if is_last {
-            self.headers.take()
-        } else {
-            self.headers.borrow().clone()
+        match self.headers.take() {
+            Some(headers) => {
+                if !is_last {
+                    self.stash.replace(Stash::of(&headers));
+                }
+                headers
+            }
+            None => self.stash.borrow().headers(),
         }
     }
 }
