@@ -1,5 +1,6 @@
 //! `coo-llm check-config`: every problem of a configuration on stdout, their number on stderr.
 
+use crate::gateway::price_file;
 use crate::{config_file, exit, say};
 use coo_llm_http::ServerTls;
 use std::path::Path;
@@ -14,6 +15,23 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
                 say::answer(format_args!("{source}: {error}"));
                 say::complain(format_args!("{source}: 1 problem"));
                 return exit::usage();
+            }
+            if let Some(path) = &config.prices {
+                match price_file::read(path) {
+                    Ok(table) => {
+                        let (priced, unpriced) = table.counts();
+                        say::answer(format_args!(
+                            "{}: ok; entries with a price for tokens {priced}, without {unpriced}; hash {}",
+                            path.display(),
+                            table.hash(),
+                        ));
+                    }
+                    Err(error) => {
+                        say::answer(format_args!("{}: {error}", path.display()));
+                        say::complain(format_args!("{source}: prices: the file cannot be used"));
+                        return exit::usage();
+                    }
+                }
             }
             say::answer(format_args!(
                 "{source}: ok; listen {}, providers {}, model aliases {}, clients {}",

@@ -1,6 +1,6 @@
 //! The command line. A wrong call gives one line that says what and how to go on.
 
-use crate::demo;
+use crate::{demo, reprice};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, value_parser};
 use std::ffi::OsString;
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Demo(demo::Options),
     /// Check a configuration.
     CheckConfig { config: Option<PathBuf> },
+    /// Price records of the past anew.
+    Reprice(reprice::Options),
     /// Hash a password.
     HashPassword,
     /// Print a text: help or version.
@@ -104,7 +106,44 @@ fn program() -> clap::Command {
             clap::Command::new("hash-password")
                 .about("Read a password from stdin and print its argon2id hash"),
         )
+        .subcommand(
+            clap::Command::new("reprice")
+                .about("Price usage records of the past anew, by prices that have dates")
+                .long_about(REPRICE)
+                .args(reprice_args()),
+        )
         .after_help("Exit codes: 0 fine, 1 configuration or usage error, 2 could not start.")
+}
+
+/// What `reprice --help` says.
+const REPRICE: &str = "\
+Prices usage records of the past anew, by prices that have dates.
+
+Records are NDJSON in the format of POST /ingest/v1/records. Each goes to stdout as it came, but for \
+its cost_usd; the sums by model go to stderr. This version reads files; the store of the history will \
+be another source when it is there. See docs/prices.md.";
+
+fn reprice_args() -> [Arg; 4] {
+    let file = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+    };
+    let moment = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("T")
+            .value_parser(|text: &str| coo_llm_config::moment(text))
+    };
+    [
+        file("table").required(true).help(
+            "The prices: YAML of tables by date, or a .json file of LiteLLM's format, which holds always",
+        ),
+        moment("from").help("Records from then on: 2026-01-31 or 2026-01-31T12:00:00Z; default: all"),
+        moment("to").help("Records before then; default: all"),
+        file("input").help("The records; - is stdin"),
+    ]
 }
 
 /// The demo makes its own admin key, so it must not be open to the network.
@@ -133,6 +172,15 @@ fn command(matches: &ArgMatches) -> Command {
             seconds: matches.get_one("for").copied(),
             listen: matches.get_one("listen").copied(),
         }),
+        Some(("reprice", matches)) => Command::Reprice(reprice::Options {
+            table: matches
+                .get_one::<PathBuf>("table")
+                .expect("`table` is required")
+                .clone(),
+            from: matches.get_one("from").copied(),
+            to: matches.get_one("to").copied(),
+            input: matches.get_one::<PathBuf>("input").cloned(),
+        }),
         Some(("hash-password", _)) => Command::HashPassword,
         other => unreachable!("clap lets no other subcommand through: {other:?}"),
     }
@@ -153,6 +201,7 @@ fn explain(error: &clap::Error, first: &str) -> String {
             let name = text(ContextKind::InvalidSubcommand).unwrap_or_default();
             format!("there is no command '{name}'")
         }
+        ErrorKind::MissingRequiredArgument => format!("{argument} is missing"),
         ErrorKind::MissingSubcommand => "no command is given".into(),
         ErrorKind::InvalidValue if value.is_empty() => format!("'{argument}' needs a value"),
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
@@ -213,6 +262,16 @@ mod tests {
             Ok(Command::CheckConfig { config: file })
         );
         assert_eq!(call("hash-password"), Ok(Command::HashPassword));
+        let options = reprice::Options {
+            table: PathBuf::from("t.yaml"),
+            from: Some(coo_llm_core::UnixMillis(86_400_000)),
+            to: None,
+            input: Some(PathBuf::from("-")),
+        };
+        assert_eq!(
+            call("reprice --table t.yaml --from 1970-01-02 --input -"),
+            Ok(Command::Reprice(options))
+        );
         let options = demo::Options {
             rate: 50,
             seconds: None,
@@ -291,6 +350,14 @@ mod tests {
             (
                 "plan --json",
                 "`plan` is not in this version yet (see coo-llm --help)",
+            ),
+            (
+                "reprice --input x",
+                "--table <FILE> is missing (see coo-llm reprice --help)",
+            ),
+            (
+                "reprice --table x --from soon",
+                "'soon' does not fit '--from <T>': is not a moment in UTC, such as 2026-01-31 or 2026-01-31T12:00:00Z (see coo-llm reprice --help)",
             ),
             (
                 "export",

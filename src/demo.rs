@@ -49,7 +49,7 @@ fn demo(options: Options) -> Result<(), Failure> {
     }
     // A line a request, some of which fail on purpose, would bury what the demo shows.
     let running = Running::start(&config, false)?;
-    let end = signals::end(running.control(), running.tls())
+    let end = signals::end(running.control(), running.reload())
         .map_err(|error| Failure::system("signals cannot be handled", error))?;
     invite(&running, &made, options.rate);
 

@@ -1,11 +1,12 @@
 //! The running gateway: every part put together, started in order and stopped in order.
 //!
 //! ```text
-//! log -> meter -> plan -> control thread -> addresses -> workers -> ready
+//! log -> meter -> plan -> control thread -> addresses, prices -> workers -> ready
 //! ```
 
 mod budgets;
 mod extras;
+pub(crate) mod price_file;
 mod resolving;
 
 use crate::logging::{self, LogGuard, LogHandle};
@@ -19,8 +20,10 @@ use coo_llm_http::control::{
 use coo_llm_http::gateway::{Gateway, Plan, RequestLog};
 use coo_llm_runtime::{BackendChoice, DriverChoice, Options, Workers};
 use extras::Extras;
+use price_file::Prices;
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -47,6 +50,7 @@ pub(crate) struct Running {
     control: Thread,
     readiness: Readiness,
     tls: Option<Arc<ServerTls>>,
+    prices: Prices,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -85,6 +89,12 @@ impl Running {
             Failure::system(&place, error)
         })?;
         let addresses = resolving::start(plan.hosts(), control.handle());
+        let (prices, books) = price_file::watch(config.prices.as_deref(), &plan, control.handle())
+            .map_err(|error| {
+                let path = config.prices.as_deref().unwrap_or(Path::new(""));
+                Failure::Config(format!("prices: {}: {error}", path.display()))
+            })?;
+        extras.watch_prices(prices.clone());
         let count = match config.server.workers {
             WorkerCount::Auto => coo_llm_runtime::cores(),
             WorkerCount::Count(count) => usize::from(count),
@@ -92,6 +102,7 @@ impl Running {
         let gateway = Gateway::new(
             plan,
             addresses,
+            books,
             control.handover(),
             config.server.admin_listen.is_some(),
             request_log(log, logs_requests),
@@ -146,6 +157,7 @@ impl Running {
             control,
             readiness,
             tls,
+            prices,
             _log: guard,
         })
     }
@@ -163,6 +175,25 @@ impl Running {
     /// TLS of the listeners, where they speak it.
     pub(crate) fn tls(&self) -> Option<Arc<ServerTls>> {
         self.tls.clone()
+    }
+
+    /// What SIGHUP does: reads the certificate and the price file again.
+    pub(crate) fn reload(&self) -> impl Fn() + Send + 'static {
+        let (prices, tls) = (self.prices.clone(), self.tls.clone());
+        move || {
+            let has_prices = prices.reload();
+            if let Some(tls) = tls.clone() {
+                // It reads files, which the control thread does not wait for.
+                tokio::task::spawn_blocking(move || match tls.reload() {
+                    Ok(()) => tracing::info!("SIGHUP: the certificate was read again"),
+                    Err(error) => tracing::error!(%error, "SIGHUP: the last certificate stays"),
+                });
+            } else if !has_prices {
+                tracing::warn!("SIGHUP: reloading the configuration is not in this version yet");
+                return;
+            }
+            tracing::info!("SIGHUP: the configuration itself is not reloaded in this version yet");
+        }
     }
 
     /// The control thread's runtime.

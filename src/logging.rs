@@ -18,6 +18,7 @@ use coo_llm_config::{LogLevel, Logging};
 use coo_llm_http::gateway::RequestLine;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use output::Output;
+pub(crate) use rfc3339::Rfc3339;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

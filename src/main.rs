@@ -9,6 +9,7 @@ mod gateway;
 mod hash_password;
 mod keys;
 mod logging;
+mod reprice;
 mod say;
 mod serve;
 mod signals;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
         },
         Ok(Command::Demo(options)) => demo::run(options),
         Ok(Command::CheckConfig { config }) => check_config::run(config.as_deref()),
+        Ok(Command::Reprice(options)) => reprice::run(&options),
         Ok(Command::HashPassword) => hash_password::run(),
         Ok(Command::Print(text)) => {
             say::answer(text.trim_end());

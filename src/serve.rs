@@ -18,7 +18,7 @@ fn serve(config: &mut Config, is_builtin: bool) -> Result<(), Failure> {
     let made = keys::complete(config, is_builtin)
         .map_err(|error| Failure::system("no random key can be made", error))?;
     let running = Running::start(config, true)?;
-    let end = signals::end(running.control(), running.tls())
+    let end = signals::end(running.control(), running.reload())
         .map_err(|error| Failure::system("signals cannot be handled", error))?;
     let scheme = if running.tls().is_some() {
         "https"

@@ -10,8 +10,8 @@ use coo_llm_core::catalog::ClientId;
 use coo_llm_core::names::Names;
 use coo_llm_core::record::{Endpoint, Record, Tokens, UsageSource};
 use coo_llm_core::{Meter, Micros, NanoUsd, UnixMillis};
-use coo_llm_http::gateway::Plan;
 use coo_llm_http::gateway::ingest::{Batch, Claim, Intake, Ledger};
+use coo_llm_http::gateway::{Plan, PriceBook};
 use coo_llm_http::wire::ingest::{Lines, Parser, Text};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use serde::Deserialize;
@@ -120,7 +120,13 @@ fn ledger() -> Ledger {
 }
 
 /// Takes the body in as a worker does, into ids that are all new.
-fn take_in(body: &[u8], plan: &Plan, meter: &Meter, intake: &mut Intake, passes: u64) -> Duration {
+fn take_in(
+    body: &[u8],
+    plan: (&Plan, &PriceBook),
+    meter: &Meter,
+    intake: &mut Intake,
+    passes: u64,
+) -> Duration {
     let mut writer = meter.writer();
     let mut took = Duration::ZERO;
     for _ in 0..passes {
@@ -191,6 +197,7 @@ fn ingest(criterion: &mut Criterion) {
     let config: Config = coo_llm_config::parse(CONFIG, &|_| None).expect("a configuration");
     let meter = Meter::new(100_000);
     let plan = Plan::new(&config, &meter).expect("a plan");
+    let prices = PriceBook::new(&plan, None);
 
     let mut group = criterion.benchmark_group("ingest");
     group
@@ -234,7 +241,7 @@ fn ingest(criterion: &mut Criterion) {
             let mut batch = Batch::default();
             let mut in_batch = 0;
             lines(&body, |text| {
-                let read = intake.read(&plan, 0, text, NOW, &keys, &mut batch);
+                let read = intake.read((&plan, &prices), 0, text, NOW, &keys, &mut batch);
                 read.expect("each line is a record");
                 in_batch += 1;
                 if in_batch == Batch::RECORDS_MAX {
@@ -245,7 +252,7 @@ fn ingest(criterion: &mut Criterion) {
         });
     });
     group.bench_function("taken in, simd-json", |bencher| {
-        bencher.iter_custom(|passes| take_in(&body, &plan, &meter, &mut intake, passes));
+        bencher.iter_custom(|passes| take_in(&body, (&plan, &prices), &meter, &mut intake, passes));
     });
     let mut names = Names::default();
     group.bench_function("taken in, serde_json", |bencher| {

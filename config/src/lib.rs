@@ -27,11 +27,14 @@
 mod check;
 mod client;
 mod config;
+mod dated_prices;
 mod expand;
 mod ingest;
 mod logging;
 mod metrics;
+mod moment;
 mod policy;
+mod price_table;
 mod problem;
 mod provider;
 mod reader;
@@ -46,10 +49,15 @@ pub use client::{
     AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, IngestRight, Limits,
 };
 pub use config::{Alias, Config};
+pub use dated_prices::DatedPrices;
 pub use ingest::Ingest;
 pub use logging::{LogFile, LogLevel, Logging, Prometheus};
 pub use metrics::Metrics;
+pub use moment::moment;
 pub use policy::{Algorithm, CircuitBreaker, Fallback, KeyCooldown, Policy, Retry};
+pub use price_table::{
+    Found, PRICE_FILE_BYTES_MAX, PriceFault, PriceTable, PriceTableError, Unpriced,
+};
 pub use problem::{Place, Problem, Problems};
 pub use provider::{Model, Provider, ProviderType, Simulator, Timeouts};
 pub use secret::{KeyDigest, MASK, Secret};

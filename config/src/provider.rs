@@ -29,6 +29,8 @@ pub struct Provider {
     pub models: Vec<Model>,
     /// The prices of models without prices of their own.
     pub pricing: Option<Prices>,
+    /// What the file of `prices` calls it, where that is not what [`Provider::price_provider`] takes.
+    pub price_provider: Option<String>,
     /// Limits of each key.
     pub limits: Limits,
     /// How long to wait for it.
@@ -214,6 +216,7 @@ impl Provider {
                 .map(|field| field.section(Model::read))
                 .collect(),
             pricing: s.section("pricing", read_pricing),
+            price_provider: s.optional("price_provider", non_empty),
             limits: s.section("limits", Limits::read),
             timeouts: s.section("timeouts", Timeouts::read),
             simulator: simulator
@@ -232,6 +235,19 @@ impl Provider {
     #[must_use]
     pub fn serves(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|listed| listed.id == model)
+    }
+
+    /// What a price table calls this provider: `price_provider`, else the name of its type,
+    /// else, of a custom provider and the simulator, its id.
+    #[must_use]
+    pub fn price_provider(&self) -> &str {
+        let own = match self.kind {
+            ProviderType::OpenAi => "openai",
+            ProviderType::Anthropic => "anthropic",
+            ProviderType::Gemini => "gemini",
+            ProviderType::Custom | ProviderType::Simulator => &self.id,
+        };
+        self.price_provider.as_deref().unwrap_or(own)
     }
 
     fn check_models(&self, s: &Section<'_>) {
@@ -287,13 +303,14 @@ impl Model {
 }
 
 /// `pricing`: `input` and `output` must both be there, since a missing price would bill zero.
-fn read_pricing(s: &Section<'_>) -> Option<Prices> {
+pub(crate) fn read_pricing(s: &Section<'_>) -> Option<Prices> {
     let hint = "write USD per million tokens, such as 2.50 (0 where there is none)";
     let input = s.required("input_per_million", hint, usd_per_million);
     let output = s.required("output_per_million", hint, usd_per_million);
     let optional = |key| s.optional(key, usd_per_million);
     let cached_input = optional("cached_input_per_million");
     let cache_write = optional("cache_write_per_million");
+    let cache_write_1h = optional("cache_write_1h_per_million");
     let reasoning = optional("reasoning_per_million");
     let audio_input = optional("audio_input_per_million");
     let audio_output = optional("audio_output_per_million");
@@ -302,6 +319,7 @@ fn read_pricing(s: &Section<'_>) -> Option<Prices> {
         output: output?,
         cached_input,
         cache_write,
+        cache_write_1h,
         reasoning,
         audio_input,
         audio_output,

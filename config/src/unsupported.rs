@@ -21,7 +21,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");
     refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");
     refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
-    refuse(given("prices"), "prices", "a price file is", "remove `prices` and write `pricing` at the provider");
 }
 
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.

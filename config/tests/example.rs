@@ -64,6 +64,7 @@ fn the_example_names_every_key() {
         10s 1m 1h addr password db cluster token org bucket url flush_interval spool max_bytes id \
         type api_keys base_url ca_file model models pricing input_per_million output_per_million \
         cached_input_per_million cache_write_per_million reasoning_per_million \
+        cache_write_1h_per_million price_provider \
         audio_input_per_million audio_output_per_million limits req_per_min tokens_per_min timeouts \
         connect first_byte idle total simulator latency_median latency_sigma error_rate \
         completion_tokens chunk_interval seed prices model_aliases key_sha256 \

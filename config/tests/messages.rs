@@ -103,7 +103,6 @@ const CASES: &[(&str, &[&str])] = &[
     ("storage:\n  history: { type: sqlite }\n", &["config:5:12: storage.history: history is not built in this version yet; remove `storage.history`"]),
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`"]),
     ("storage:\n  runtime: [{ type: reddis, addr: \"localhost:6379\" }]\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`", "config:5:21: storage.runtime[0].type: `reddis` is not one of redis, influxdb, postgres; did you mean `redis`?"]),
-    ("prices: x.json\n", &["config:4:9: prices: a price file is not built in this version yet; remove `prices` and write `pricing` at the provider"]),
     ("policy: { algorithm: hybrid, retry: { max_attempts: 10, timeout: 5s, interval: 100ms } }\n", &[]),
     ("policy: { fallback: { enabled: true, providers: [sim] } }\n", &[]),
     ("policy: { key_cooldown: { enabled: false, rate_limit: 2s, rate_limit_max: 8s, auth: 1h } }\n", &[]),

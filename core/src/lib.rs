@@ -139,6 +139,7 @@ mod sync;
 mod table;
 
 pub mod catalog;
+pub mod dated;
 pub mod exemplar;
 pub mod histogram;
 pub mod histograms;

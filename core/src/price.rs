@@ -4,12 +4,15 @@
 //! femto-USD (10^-15 USD) a token, so that no binary fraction is involved.
 //! A request's cost is summed in femto-USD and rounded once, half up, to nano-USD.
 
+mod bill;
+mod list;
+
+pub use bill::{Bill, Parts, ServiceTier};
+pub use list::PriceList;
+
 use crate::record::Tokens;
 use crate::units::NanoUsd;
 use std::fmt;
-
-/// Femto-USD in a nano-USD.
-const FEMTO_PER_NANO: u128 = 1_000_000;
 
 /// The price of one token, in femto-USD (10^-15 USD).
 ///
@@ -55,7 +58,7 @@ impl TokenPrice {
     /// # Errors
     /// [`PriceError`] where the text is no decimal, negative, too fine or too large.
     pub fn parse_usd_per_million(text: &str) -> Result<Self, PriceError> {
-        Self::parse(text, 9)
+        Self::parse(text, 9).and_then(Self::exact)
     }
 
     /// Reads a price in USD per token, for example `1.5e-7`, as LiteLLM's table has it.
@@ -63,11 +66,39 @@ impl TokenPrice {
     /// # Errors
     /// [`PriceError`] where the text is no decimal, negative, too fine or too large.
     pub fn parse_usd_per_token(text: &str) -> Result<Self, PriceError> {
-        Self::parse(text, 15)
+        Self::parse(text, 15).and_then(Self::exact)
     }
 
-    /// `text` times 10^`scale`, which must be a whole number.
-    fn parse(text: &str, scale: i32) -> Result<Self, PriceError> {
+    /// The same, rounded half up to whole femto-USD where the text has finer digits.
+    ///
+    /// Price tables that a program wrote have the noise of binary fractions in them, such
+    /// as `2.9999900000000002e-06`. Rounding changes a price by at most half a femto-USD
+    /// a token, which is 0.5 nano-USD over a million tokens.
+    ///
+    /// # Errors
+    /// [`PriceError`] where the text is no decimal, negative or too large.
+    pub fn round_usd_per_token(text: &str) -> Result<Self, PriceError> {
+        match Self::parse(text, 15)? {
+            Scaled::Exact((value, text)) => Self::fits(value, text),
+            Scaled::Finer { below, is_half, .. } => Self::fits(below + u128::from(is_half), text),
+        }
+    }
+
+    fn exact(scaled: Scaled<'_>) -> Result<Self, PriceError> {
+        match scaled {
+            Scaled::Exact((value, text)) => Self::fits(value, text),
+            Scaled::Finer { text, .. } => Err(PriceError::TooFine(text.to_owned())),
+        }
+    }
+
+    fn fits(value: u128, text: &str) -> Result<Self, PriceError> {
+        u64::try_from(value)
+            .map(Self)
+            .map_err(|_| PriceError::TooLarge(text.to_owned()))
+    }
+
+    /// `text` times 10^`scale`.
+    fn parse(text: &str, scale: i32) -> Result<Scaled<'_>, PriceError> {
         let bad = || PriceError::NotADecimal(text.to_owned());
         let (negative, unsigned) = match text.as_bytes().first() {
             Some(b'-') => (true, &text[1..]),
@@ -96,7 +127,7 @@ impl TokenPrice {
                 .ok_or_else(|| PriceError::TooLarge(text.to_owned()))?;
         }
         if value == 0 {
-            return Ok(Self(0));
+            return Ok(Scaled::Exact((0, text)));
         }
         if negative {
             return Err(PriceError::Negative(text.to_owned()));
@@ -106,12 +137,18 @@ impl TokenPrice {
             .checked_add(scale)
             .and_then(|s| s.checked_sub(fraction_digits))
             .ok_or_else(bad)?;
+        let (mut is_half, mut is_finer) = (false, false);
         while shift < 0 {
-            if !value.is_multiple_of(10) {
-                return Err(PriceError::TooFine(text.to_owned()));
-            }
+            let digit = value % 10;
+            is_half = digit >= 5;
+            is_finer |= digit > 0;
             value /= 10;
             shift += 1;
+            if value == 0 && shift < 0 {
+                // Nothing but zeros is left to shift out.
+                is_half = false;
+                break;
+            }
         }
         while shift > 0 {
             value = value
@@ -119,17 +156,35 @@ impl TokenPrice {
                 .ok_or_else(|| PriceError::TooLarge(text.to_owned()))?;
             shift -= 1;
         }
-        u64::try_from(value)
-            .map(Self)
-            .map_err(|_| PriceError::TooLarge(text.to_owned()))
+        Ok(if is_finer {
+            Scaled::Finer {
+                below: value,
+                is_half,
+                text,
+            }
+        } else {
+            Scaled::Exact((value, text))
+        })
     }
 }
 
-/// The price list of one model.
+/// A decimal in femto-USD, with its text.
+#[derive(Clone, Copy)]
+enum Scaled<'t> {
+    Exact((u128, &'t str)),
+    /// Between `below` and the next whole number; `is_half` at half way and above.
+    Finer {
+        below: u128,
+        is_half: bool,
+        text: &'t str,
+    },
+}
+
+/// The prices of a model, each of its kinds of token.
 ///
 /// A kind of token without a price of its own costs what its parent costs:
-/// cached, cache-write and audio input cost `input`; reasoning and audio output
-/// cost `output`.
+/// cached, cache-write and audio input cost `input`; a cache write that is kept for an
+/// hour costs `cache_write`; reasoning and audio output cost `output`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Prices {
     /// Input tokens that no other kind covers.
@@ -140,6 +195,8 @@ pub struct Prices {
     pub cached_input: Option<TokenPrice>,
     /// Input tokens that the provider wrote to its cache.
     pub cache_write: Option<TokenPrice>,
+    /// Those of them that it keeps for an hour instead of minutes.
+    pub cache_write_1h: Option<TokenPrice>,
     /// Output tokens spent on reasoning.
     pub reasoning: Option<TokenPrice>,
     /// Audio in the input.
@@ -149,26 +206,38 @@ pub struct Prices {
 }
 
 impl Prices {
+    /// What each kind of token of a request costs.
+    #[must_use]
+    pub fn parts(&self, bill: &Bill) -> Parts {
+        let Tokens {
+            input,
+            output,
+            cached_input,
+            cache_write,
+            reasoning,
+            audio_input,
+            audio_output,
+        } = bill.tokens;
+        let written = self.cache_write.unwrap_or(self.input);
+        let for_an_hour = bill.cache_write_1h.min(cache_write);
+        // u64 * u64 fits u128.
+        let cost = |count: u64, price: TokenPrice| u128::from(count) * u128::from(price.0);
+        Parts([
+            cost(input, self.input),
+            cost(cached_input, self.cached_input.unwrap_or(self.input)),
+            cost(cache_write - for_an_hour, written),
+            cost(for_an_hour, self.cache_write_1h.unwrap_or(written)),
+            cost(output, self.output),
+            cost(reasoning, self.reasoning.unwrap_or(self.output)),
+            cost(audio_input, self.audio_input.unwrap_or(self.input)),
+            cost(audio_output, self.audio_output.unwrap_or(self.output)),
+        ])
+    }
+
     /// The cost of a request, rounded half up to nano-USD; saturates at [`u64::MAX`].
     #[must_use]
     pub fn cost(&self, tokens: &Tokens) -> NanoUsd {
-        let or = |own: Option<TokenPrice>, parent: TokenPrice| own.unwrap_or(parent);
-        let femto = [
-            (tokens.input, self.input),
-            (tokens.cached_input, or(self.cached_input, self.input)),
-            (tokens.cache_write, or(self.cache_write, self.input)),
-            (tokens.audio_input, or(self.audio_input, self.input)),
-            (tokens.output, self.output),
-            (tokens.reasoning, or(self.reasoning, self.output)),
-            (tokens.audio_output, or(self.audio_output, self.output)),
-        ]
-        .iter()
-        // u64 * u64 fits u128; seven of them could reach past it only above 2^125.
-        .fold(0u128, |sum, (count, price)| {
-            sum.saturating_add(u128::from(*count) * u128::from(price.0))
-        });
-        let nano = femto.saturating_add(FEMTO_PER_NANO / 2) / FEMTO_PER_NANO;
-        NanoUsd(u64::try_from(nano).unwrap_or(u64::MAX))
+        self.parts(&Bill::from(*tokens)).total()
     }
 }
 
@@ -269,5 +338,20 @@ mod tests {
             .0,
             u64::MAX
         );
+    }
+
+    #[test]
+    fn noise_below_a_femto_usd_is_rounded_half_up_where_a_table_has_it() {
+        let round = |t| TokenPrice::round_usd_per_token(t).map(|p| p.0);
+        assert_eq!(round("2.9999900000000002e-06"), Ok(2_999_990_000));
+        assert_eq!(round("1.5000999999999998e-07"), Ok(150_010_000));
+        assert_eq!(round("1.5e-15"), Ok(2));
+        assert_eq!(round("1.49999e-15"), Ok(1));
+        assert_eq!(round("9e-16"), Ok(1));
+        assert_eq!(round("9e-17"), Ok(0));
+        assert_eq!(round("0.00000000000000000000000000000000000009"), Ok(0));
+        assert_eq!(round("2.5e-06"), Ok(2_500_000_000));
+        assert!(matches!(round("-1e-9"), Err(PriceError::Negative(_))));
+        assert!(matches!(round("1e6"), Err(PriceError::TooLarge(_))));
     }
 }

@@ -90,6 +90,7 @@
 
 pub mod decimal;
 pub mod prometheus;
+pub mod reprice;
 
 /// The examples of these pages run as tests.
 #[cfg(doctest)]

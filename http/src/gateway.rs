@@ -14,7 +14,8 @@
 //!    settlement: one Record, one log line, whatever happened
 //! ```
 //! Everything here belongs to one worker and is shared with no other thread, but
-//! for the [`Plan`], in which only the news of keys and providers changes, a word at a time. There is no lock on this path.
+//! for the [`Plan`], in which only the news of keys and providers changes, a word at a time, and the
+//! [`PriceBook`], which is swapped whole. There is no lock on this path.
 
 mod desk;
 mod dialect;
@@ -25,6 +26,7 @@ mod limits;
 mod models;
 mod paths;
 mod plan;
+mod price_book;
 mod relay;
 mod reply;
 mod request_line;
@@ -36,6 +38,7 @@ mod upstream;
 
 pub use limits::{BudgetStanding, Ledgers, SpentBefore};
 pub use plan::{KeyHealth, Plan, PlanError, ProviderHealth};
+pub use price_book::PriceBook;
 pub use request_line::{RequestLine, RequestLog};
 pub use server::{Gateway, GatewayCounters};
 pub use upstream::AddressBook;

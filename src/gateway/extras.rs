@@ -1,5 +1,6 @@
 //! The metrics that do not come from the meter: of the log, the workers, the connections.
 
+use super::price_file::Prices;
 use crate::logging::LogHandle;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
 use coo_llm_http::ServerTls;
@@ -16,6 +17,7 @@ pub(super) struct Extras {
     plan: OnceLock<Arc<Plan>>,
     tls: OnceLock<Arc<ServerTls>>,
     tasks: OnceLock<Counters>,
+    prices: OnceLock<Prices>,
     runtime: OnceLock<[String; 2]>,
     ledgers: OnceLock<Arc<Ledgers>>,
 }
@@ -29,6 +31,7 @@ impl Extras {
             plan: OnceLock::new(),
             tls: OnceLock::new(),
             tasks: OnceLock::new(),
+            prices: OnceLock::new(),
             runtime: OnceLock::new(),
             ledgers: OnceLock::new(),
         }
@@ -57,6 +60,10 @@ impl Extras {
 
     pub(super) fn watch_budgets(&self, ledgers: Arc<Ledgers>) {
         let _set = self.ledgers.set(ledgers);
+    }
+
+    pub(super) fn watch_prices(&self, prices: Prices) {
+        let _set = self.prices.set(prices);
     }
 
     pub(super) fn runs_on(&self, selection: &Selection) {
@@ -123,6 +130,19 @@ impl Extras {
         }
         if let Some(ledgers) = self.ledgers.get() {
             families.extend(budgets(ledgers));
+        }
+        if let Some(table) = self.prices.get().and_then(Prices::in_use) {
+            let info = Extra::new(Kind::Info, "price_table", "The price file in use.");
+            let labels = [
+                ("version", table.version.as_str()),
+                ("hash", table.hash.as_str()),
+            ];
+            families.push(info.with(&labels, Value::Count(1)));
+            families.push(gauge(
+                "price_table_last_reload_success",
+                "Whether the price file was good when it was read last (1), or the one before stays in use (0).",
+                u64::from(table.is_current),
+            ));
         }
         if let Some([runtime, driver]) = self.runtime.get() {
             let info = Extra::new(Kind::Info, "runtime", "What the workers run on.");

@@ -259,14 +259,14 @@ impl Gateway {
         self.signal(Signal::TERM);
     }
 
-    /// Sends SIGHUP, which asks for a reload.
-    pub fn hang_up(&self) {
-        self.signal(Signal::HUP);
-    }
-
     /// Sends SIGINT, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
+    }
+
+    /// Sends SIGHUP, which asks for a reload.
+    pub fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     fn signal(&self, signal: Signal) {

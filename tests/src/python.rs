@@ -1,6 +1,7 @@
-//! A Python environment with the pinned packages of `python/requirements.txt`.
+//! Python environments with pinned packages: of `python/requirements.txt`, and of
+//! `python/prices/requirements.txt`, whose packages want other versions of some.
 //!
-//! Made once under the target folder; made anew when the requirements change.
+//! Each is made once under the target folder, and made anew when its requirements change.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,29 +9,47 @@ use std::process::Command;
 
 /// The pinned packages.
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/requirements.txt");
+/// The pinned packages of those who know prices.
+const PRICES: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/python/prices/requirements.txt"
+);
 
 /// Written last, with the requirements that the environment was made from.
 const DONE: &str = "coo-llm-requirements.txt";
 
-/// The folder of the environment.
-fn folder() -> PathBuf {
+/// The folder of an environment.
+fn folder(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test runs from a file");
     // <target>/<profile>/deps/<test>
     let target = test
         .ancestors()
         .nth(3)
         .expect("cargo puts tests into its target folder");
-    target.join("python")
+    target.join(name)
 }
 
-/// The interpreter of the environment.
+/// The interpreter of the environment for tests of the gateway.
 ///
 /// # Panics
 /// If it cannot be made: `python3` with `venv`, and PyPI, are needed.
 #[must_use]
 pub fn interpreter() -> PathBuf {
-    let folder = folder();
-    let wanted = fs::read_to_string(REQUIREMENTS).expect("the requirements are in the repository");
+    environment("python", REQUIREMENTS)
+}
+
+/// The interpreter of the environment that has LiteLLM and genai-prices.
+///
+/// # Panics
+/// As [`interpreter`].
+#[must_use]
+pub fn prices_interpreter() -> PathBuf {
+    environment("python-prices", PRICES)
+}
+
+fn environment(name: &str, requirements: &str) -> PathBuf {
+    let folder = folder(name);
+    let wanted = fs::read_to_string(requirements).expect("the requirements are in the repository");
     // One test at a time makes it; the lock goes when the file is closed.
     let lock = File::create(folder.with_extension("lock")).expect("the target folder is writable");
     lock.lock().expect("the file system has locks");
@@ -49,7 +68,7 @@ pub fn interpreter() -> PathBuf {
         "--disable-pip-version-check",
         "--requirement",
     ];
-    run(Command::new(&python).args(pip).arg(REQUIREMENTS));
+    run(Command::new(&python).args(pip).arg(requirements));
     fs::write(folder.join(DONE), wanted).expect("the environment is writable");
     python
 }

@@ -12,7 +12,8 @@ pub(crate) use stop::Stop;
 
 use super::ingest::IngestCounters;
 use super::limits::{Counter, Ledgers};
-use super::plan::{Kind, ModelPlan, Plan, ProviderPlan};
+use super::plan::{Kind, ModelPlan, ModelPrice, Plan, ProviderPlan};
+use super::price_book::{BookInUse, PriceBook};
 use super::request_line::{RequestLine, RequestLog};
 use super::routing::{Breaker, Keys};
 use super::simulated;
@@ -54,6 +55,7 @@ pub(crate) struct Desk {
     /// Unlisted models that each provider has answered for.
     confirmed: Vec<RefCell<Confirmed>>,
     addresses: RefCell<Arc<AddressBook>>,
+    prices: RefCell<Rc<BookInUse>>,
     request_ids: RefCell<RequestIds>,
     /// A moment by both clocks, so that a record needs no reading of the wall clock.
     anchor: Cell<(Instant, UnixMillis)>,
@@ -104,6 +106,7 @@ impl Desk {
             chance: RefCell::new(Prng::new(RandomState::new().hash_one(worker))),
             confirmed: plan.providers.iter().map(|_| RefCell::default()).collect(),
             addresses: RefCell::default(),
+            prices: RefCell::default(),
             request_ids: RefCell::new(ids),
             anchor: Cell::new(anchor()),
             log: Arc::clone(&supplies.log),
@@ -180,7 +183,8 @@ impl Desk {
         if let Some(model) = self.confirmed[provider].borrow().get(name) {
             return Arc::clone(model);
         }
-        Arc::new(plan.unconfirmed(name))
+        let price = self.prices.borrow().0.of_other(provider, name);
+        Arc::new(plan.unconfirmed(name, price))
     }
 
     /// The same model now that its provider has answered for it.
@@ -194,13 +198,35 @@ impl Desk {
             confirmed.clear();
         }
         let entry = confirmed.entry(Arc::clone(&model.name));
-        let made = || Arc::new(plan.confirmed(&model.name, self.plan.meter.catalog()));
+        let made = || {
+            let price = self.prices.borrow().0.of_other(provider, &model.name);
+            Arc::new(plan.confirmed(&model.name, price, self.plan.meter.catalog()))
+        };
         Arc::clone(entry.or_insert_with(made))
     }
 
     /// Takes new addresses of the providers.
     pub(crate) fn readdress(&self, book: Arc<AddressBook>) {
         self.addresses.replace(book);
+    }
+
+    /// The prices that a request which begins now is billed by.
+    pub(crate) fn prices(&self) -> Rc<BookInUse> {
+        Rc::clone(&self.prices.borrow())
+    }
+
+    /// Takes new prices, for requests that begin from now on.
+    pub(crate) fn reprice(&self, book: Arc<PriceBook>) {
+        for (provider, confirmed) in self.confirmed.iter().enumerate() {
+            for model in confirmed.borrow_mut().values_mut() {
+                *model = Arc::new(ModelPlan {
+                    name: Arc::clone(&model.name),
+                    price: ModelPrice::Own(book.of_other(provider, &model.name)),
+                    routes: model.routes.clone(),
+                });
+            }
+        }
+        self.prices.replace(Rc::new(BookInUse(book)));
     }
 
     /// What is due once a second.

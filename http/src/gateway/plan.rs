@@ -6,17 +6,16 @@ mod resolve;
 
 pub use health::{KeyHealth, ProviderHealth};
 pub(crate) use provider::{
-    KeyPlan, Kind, ModelPlan, ProviderPlan, SentKey, SimPlan, Target as HttpTarget,
+    KeyPlan, Kind, ModelPlan, ModelPrice, ProviderPlan, SentKey, SimPlan, Target as HttpTarget,
 };
 pub(crate) use resolve::Choice;
 
 use coo_llm_config::{
     AllowedProviders, Budget, BudgetAction, BudgetPeriod, Config, Ingest, IngestRight, Policy,
 };
+use coo_llm_core::Meter;
 use coo_llm_core::catalog::{ClientId, EventId, Family, NONE, Route};
 use coo_llm_core::limiter::{Period, Terms};
-use coo_llm_core::record::Tokens;
-use coo_llm_core::{Meter, NanoUsd};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -214,17 +213,6 @@ impl Plan {
     /// A digest and not the key is looked up, so the time it takes says nothing of keys.
     pub(crate) fn client(&self, digest: &[u8; 32]) -> Option<usize> {
         self.by_key.get(digest).copied()
-    }
-
-    /// What tokens cost at a provider, by its name and the model's; `None` where the plan
-    /// does not know it.
-    pub(crate) fn cost(&self, provider: &str, model: &str, tokens: &Tokens) -> Option<NanoUsd> {
-        let provider = self.providers.iter().find(|plan| *plan.id == *provider)?;
-        let prices = match provider.models.get(model) {
-            Some(model) => model.prices,
-            None => provider.prices.filter(|_| provider.takes_any),
-        };
-        Some(prices?.cost(tokens))
     }
 
     /// The names and ports that must be resolved, a place in the plan each.

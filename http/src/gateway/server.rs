@@ -11,6 +11,7 @@ use super::desk::{Desk, Supplies};
 use super::ingest::{IngestCounters, Ledger};
 use super::limits::Ledgers;
 use super::plan::Plan;
+use super::price_book::PriceBook;
 use super::request_line::RequestLog;
 use super::upstream::AddressBook;
 use crate::ServerTls;
@@ -69,6 +70,7 @@ impl GatewayCounters {
 pub struct Gateway {
     supplies: Supplies,
     addresses: Receiver<Arc<AddressBook>>,
+    prices: Receiver<Arc<PriceBook>>,
     counters: Arc<GatewayCounters>,
     tls: Option<Arc<ServerTls>>,
     workers: usize,
@@ -85,12 +87,13 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     /// A data plane of `workers` workers.
     ///
-    /// `addresses` brings where the providers are; `handover` takes what is not the data
+    /// `addresses` brings where the providers are, `prices` what their models cost; `handover` takes what is not the data
     /// plane's, unless `is_control_apart` says that the control plane has its own socket.
     #[must_use]
     pub fn new(
         plan: Arc<Plan>,
         addresses: Receiver<Arc<AddressBook>>,
+        prices: Receiver<Arc<PriceBook>>,
         handover: Handover,
         is_control_apart: bool,
         log: RequestLog,
@@ -111,6 +114,7 @@ impl Gateway {
         Self {
             supplies,
             addresses,
+            prices,
             counters: Arc::default(),
             tls: None,
             workers,
@@ -154,14 +158,24 @@ impl Gateway {
         let connections_max = (plan.connections_max as usize).div_ceil(self.workers);
         let connections = Rc::new(Connections::new(Arc::clone(&self.counters)));
         let tls = self.tls.as_ref().map(Handshakes::new);
-        let mut addresses = self.addresses;
+        let (mut addresses, mut prices) = (self.addresses, self.prices);
         desk.readdress(Arc::clone(&addresses.borrow_and_update()));
+        desk.reprice(Arc::clone(&prices.borrow_and_update()));
         spawn({
             let desk = Rc::clone(&desk);
             async move {
                 while addresses.changed().await.is_ok() {
                     let book = Arc::clone(&addresses.borrow_and_update());
                     desk.readdress(book);
+                }
+            }
+        });
+        spawn({
+            let desk = Rc::clone(&desk);
+            async move {
+                while prices.changed().await.is_ok() {
+                    let book = Arc::clone(&prices.borrow_and_update());
+                    desk.reprice(book);
                 }
             }
         });

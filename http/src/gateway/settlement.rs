@@ -8,10 +8,12 @@ use super::desk::{Desk, Stop};
 use super::error::{Refusal, UpstreamFault, outcome};
 use super::limits::{Claim, KeyClaim, Moment};
 use super::plan::ModelPlan;
+use super::price_book::BookInUse;
 use super::request_line::RequestLine;
 use crate::wire::request_id::RequestId;
 use crate::wire::usage::UsageOutcome;
 use coo_llm_core::catalog::Route;
+use coo_llm_core::price::Bill;
 use coo_llm_core::record::{
     Attempt, Endpoint, ErrorType, Limit, Outcome, Record, Tokens, UsageSource,
 };
@@ -48,6 +50,7 @@ struct Trying {
     provider: usize,
     key: usize,
     model: Arc<ModelPlan>,
+    prices: Rc<BookInUse>,
     started: Instant,
     /// When the head of an answer came, or it was sure that none does.
     headed: Option<Instant>,
@@ -178,6 +181,7 @@ impl Settlement {
             provider,
             key,
             model: Arc::clone(&stop.model),
+            prices: self.desk.prices(),
             started: now,
             headed: None,
             ended: None,
@@ -348,14 +352,11 @@ impl Settlement {
         match used.source {
             None => Some(NanoUsd::ZERO),
             Some(UsageSource::Missing) => None,
-            Some(_) => Some(
-                self.trying
-                    .as_ref()?
-                    .model
-                    .prices
-                    .as_ref()?
-                    .cost(&used.tokens),
-            ),
+            Some(_) => {
+                let trying = self.trying.as_ref()?;
+                let list = trying.prices.0.of(trying.provider, &trying.model)?;
+                list.cost(&Bill::from(used.tokens))
+            }
         }
     }
 

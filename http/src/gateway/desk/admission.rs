@@ -6,6 +6,7 @@ use crate::gateway::limits::{Estimate, Moment, Standing};
 use crate::gateway::plan::Choice;
 use crate::gateway::settlement::Settlement;
 use crate::wire::envelope::Envelope;
+use coo_llm_core::price::Bill;
 
 impl Desk {
     /// Claims what a request may use of its client's limits, until it is settled, and
@@ -33,7 +34,9 @@ impl Desk {
         };
         let cost = || {
             let model = self.model(choice.provider, choice.model);
-            Some(model.prices.as_ref()?.cost(&estimate.tokens()))
+            let prices = self.prices.borrow();
+            let list = prices.0.of(choice.provider, &model)?;
+            list.cost(&Bill::from(estimate.tokens()))
         };
         match self.limits.claim(client, estimate, cost, at, standing) {
             Ok(claim) => {

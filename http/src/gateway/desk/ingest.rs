@@ -223,7 +223,7 @@ impl Desk {
         let read = match text {
             Text::TooLong => Err(Fault::LineTooLong(LINE_BYTES_MAX)),
             Text::Whole(text) => self.ingest.intake.borrow_mut().read(
-                &self.plan,
+                (&self.plan, &self.prices.borrow().0),
                 intaking.client,
                 text,
                 intaking.now,

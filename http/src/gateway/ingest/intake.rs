@@ -3,6 +3,7 @@
 use super::counters::Tally;
 use super::ledger::{Claim, Ledger};
 use crate::gateway::plan::Plan;
+use crate::gateway::price_book::PriceBook;
 use crate::wire::ingest::{Fault, Line, Parser};
 use coo_llm_config::IngestRight;
 use coo_llm_core::catalog::{ClientId, Route};
@@ -87,6 +88,7 @@ impl Batch {
 
 impl Intake {
     /// Reads a line that the `client`-th of the plan sent, and puts its record into `batch`.
+    /// The prices are those of the plan.
     ///
     /// # Errors
     /// [`Fault`] where it is no record, or not one that this client may send.
@@ -95,7 +97,7 @@ impl Intake {
     /// No allocation, but for names that are new to this worker.
     pub fn read(
         &mut self,
-        plan: &Plan,
+        (plan, prices): (&Plan, &PriceBook),
         client: usize,
         text: &[u8],
         now: UnixMillis,
@@ -119,7 +121,7 @@ impl Intake {
         let cost = match (line.cost, usage) {
             (Some(cost), _) => Some(cost),
             (None, None) => Some(NanoUsd::ZERO),
-            (None, Some(_)) => plan.cost(line.provider, line.model, &line.tokens),
+            (None, Some(_)) => prices.cost(plan, line.provider, line.model, &line.tokens),
         };
         batch.waiting.push(Pending {
             key: ledger.key(line.client_id, line.id),

@@ -7,7 +7,7 @@ use crate::wire::simulator::SimProfile;
 use coo_llm_config::{Provider, ProviderType, Secret, Timeouts};
 use coo_llm_core::Catalog;
 use coo_llm_core::catalog::{EventId, Family, OTHER, ProviderId, Route};
-use coo_llm_core::price::Prices;
+use coo_llm_core::price::PriceList;
 use http::{HeaderValue, Uri};
 use rustls::pki_types::ServerName;
 use std::borrow::Cow;
@@ -91,10 +91,25 @@ pub(crate) struct SentKey {
 #[derive(Debug)]
 pub(crate) struct ModelPlan {
     pub(crate) name: Arc<str>,
-    /// `None` where the price is not known.
-    pub(crate) prices: Option<Prices>,
+    pub(crate) price: ModelPrice,
     /// A series a key.
     pub(crate) routes: Box<[Route]>,
+}
+
+/// Where the price of a model is.
+#[derive(Debug)]
+pub(crate) enum ModelPrice {
+    /// At this place of its provider in the [`PriceBook`](super::super::price_book::PriceBook).
+    Listed(usize),
+    /// Here; `None` where it is not known. Of models that the plan does not name.
+    Own(Option<Arc<PriceList>>),
+}
+
+/// What the configuration says of the price of a model that the plan names.
+#[derive(Debug)]
+pub(crate) struct ListedPrice {
+    pub(crate) model: Arc<str>,
+    pub(crate) explicit: Option<Arc<PriceList>>,
 }
 
 /// A provider.
@@ -110,8 +125,12 @@ pub(crate) struct ProviderPlan {
     pub(crate) models: HashMap<Box<str>, Arc<ModelPlan>>,
     /// Whether it takes models that are not among `models`.
     pub(crate) takes_any: bool,
-    /// Of models without prices of their own.
-    pub(crate) prices: Option<Prices>,
+    /// What the price table calls it.
+    pub(crate) price_provider: Box<str>,
+    /// What the configuration says of the price of each of `models`, by [`ModelPrice::Listed`].
+    pub(crate) listed_prices: Box<[ListedPrice]>,
+    /// What it says of the price of all others.
+    pub(crate) prices: Option<Arc<PriceList>>,
     /// The series of models that no answer has confirmed yet.
     pub(crate) unconfirmed: Box<[Route]>,
     pub(crate) timeouts: Timeouts,
@@ -143,23 +162,31 @@ impl ProviderPlan {
         if keys.is_empty() {
             keys.push(KeyPlan::keyless(&provider.id));
         }
-        let plan = |name: &str, prices: Option<Prices>| {
+        let prices = provider.pricing.map(|prices| Arc::new(prices.into()));
+        let mut listed_prices = Vec::new();
+        let mut plan = |name: &str, own: Option<Arc<PriceList>>| {
             let routes = routes(catalog, &provider.id, name, &keys);
+            let name: Arc<str> = name.into();
+            let price = ModelPrice::Listed(listed_prices.len());
+            listed_prices.push(ListedPrice {
+                model: Arc::clone(&name),
+                explicit: own.or_else(|| prices.clone()),
+            });
             Arc::new(ModelPlan {
-                name: name.into(),
-                prices,
+                name,
+                price,
                 routes,
             })
         };
         let mut models = HashMap::new();
         for model in &provider.models {
-            let prices = model.pricing.or(provider.pricing);
-            models.insert(model.id.as_str().into(), plan(&model.id, prices));
+            let own = model.pricing.map(|prices| Arc::new(prices.into()));
+            models.insert(model.id.as_str().into(), plan(&model.id, own));
         }
         if let Some(name) = provider.model.as_deref() {
             models
                 .entry(name.into())
-                .or_insert_with(|| plan(name, provider.pricing));
+                .or_insert_with(|| plan(name, None));
         }
         let takes_any = provider.models.is_empty();
         let unconfirmed = if takes_any {
@@ -176,7 +203,9 @@ impl ProviderPlan {
             default_model: provider.model.as_deref().map(Into::into),
             models,
             takes_any,
-            prices: provider.pricing,
+            price_provider: provider.price_provider().into(),
+            listed_prices: listed_prices.into(),
+            prices,
             unconfirmed,
             timeouts: provider.timeouts,
             limits: provider.limits,
@@ -206,20 +235,25 @@ impl ProviderPlan {
     ///
     /// Until an answer confirms the name it counts as `other`: a client that makes up
     /// names makes no series.
-    pub(crate) fn unconfirmed(&self, name: &str) -> ModelPlan {
+    pub(crate) fn unconfirmed(&self, name: &str, price: Option<Arc<PriceList>>) -> ModelPlan {
         ModelPlan {
             name: name.into(),
-            prices: self.prices,
+            price: ModelPrice::Own(price),
             routes: self.unconfirmed.clone(),
         }
     }
 
     /// The same after a provider has answered for that name.
-    pub(crate) fn confirmed(&self, name: &str, catalog: &Catalog) -> ModelPlan {
+    pub(crate) fn confirmed(
+        &self,
+        name: &str,
+        price: Option<Arc<PriceList>>,
+        catalog: &Catalog,
+    ) -> ModelPlan {
         let routes = routes(catalog, &self.id, name, &self.keys);
         ModelPlan {
             name: name.into(),
-            prices: self.prices,
+            price: ModelPrice::Own(price),
             routes,
         }
     }
