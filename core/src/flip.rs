@@ -55,6 +55,7 @@ pub(crate) fn pair(barrier: Barrier) -> (FlipWriter, FlipReader) {
     let writer = FlipWriter {
         words: Arc::clone(&words),
         barrier,
+        state: 0,
     };
     let reader = FlipReader {
         words,
@@ -68,14 +69,16 @@ pub(crate) fn pair(barrier: Barrier) -> (FlipWriter, FlipReader) {
 pub(crate) struct FlipWriter {
     words: Arc<Words>,
     barrier: Barrier,
+    /// The same as in `words`: a writer that read its own word back would hide from loom,
+    /// which remembers one access, that the reader had read it before.
+    state: u64,
 }
 
 impl FlipWriter {
     /// A number that grows by [`STATE_PER_WRITE`] with each write.
     #[inline]
     pub(crate) fn state(&self) -> u64 {
-        // Relaxed: its own.
-        self.words.state.load(Ordering::Relaxed)
+        self.state
     }
 
     /// What the reader asked for last; it only ever grows.
@@ -86,20 +89,20 @@ impl FlipWriter {
     /// Writes one whole record into the bank that `write` gets. `write` must not panic.
     ///
     /// # Cost
-    /// Two loads and two stores, and what `write` does.
+    /// A load and two stores of shared words, and what `write` does.
     #[inline]
     pub(crate) fn write(&mut self, write: impl FnOnce(Bank)) {
         let Words { wanted, state } = &*self.words;
-        let writes = state.load(Ordering::Relaxed);
         // Release: partner is the Acquire in `FlipReader::take_over`, should it see this
         // instead of the end of the write before.
-        state.store(writes + 1, Ordering::Release);
+        state.store(self.state + 1, Ordering::Release);
         // Partner is `heavy` in `FlipReader::take_over`'s caller.
         self.barrier.light();
         // Acquire: partner is the Release in `FlipReader::ask`; the bank is empty by then.
         write(Bank::of(wanted.load(Ordering::Acquire)));
+        self.state += STATE_PER_WRITE;
         // Release: partner is the Acquire in `FlipReader::take_over`; the write is whole.
-        state.store(writes + 2, Ordering::Release);
+        state.store(self.state, Ordering::Release);
     }
 }
 

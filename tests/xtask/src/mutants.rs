@@ -19,13 +19,13 @@ const RUN_TIME_MAX: Duration = Duration::from_secs(240);
 const MUTANTS: &[Mutant] = &[
     Mutant {
         file: "flip.rs",
-        from: "state.store(writes + 1, Ordering::Release)",
-        to: "state.store(writes + 1, Ordering::Relaxed)",
+        from: "state.store(self.state + 1, Ordering::Release)",
+        to: "state.store(self.state + 1, Ordering::Relaxed)",
         what: "the write before may look done before its cells are",
     },
     Mutant {
         file: "flip.rs",
-        from: "state.store(writes + 1, Ordering::Release);",
+        from: "state.store(self.state + 1, Ordering::Release);",
         to: "",
         what: "a write does not say that it has begun",
     },
@@ -49,8 +49,8 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         file: "flip.rs",
-        from: "state.store(writes + 2, Ordering::Release)",
-        to: "state.store(writes + 2, Ordering::Relaxed)",
+        from: "state.store(self.state, Ordering::Release)",
+        to: "state.store(self.state, Ordering::Relaxed)",
         what: "a write may look done before its cells are",
     },
     Mutant {
