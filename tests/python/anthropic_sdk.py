@@ -1,25 +1,14 @@
-"""What the official Anthropic SDK sees of one call, directly and through the gateway.
+"""What the official Anthropic SDK sees, directly and through the gateway; see twice.py."""
 
-    anthropic_sdk.py CASE DIRECT_URL DIRECT_KEY GATEWAY_URL GATEWAY_KEY
-
-Prints a JSON list of two observations. Nothing is normalised: the upstream answers
-the same bytes to the same request, so the two have to be equal.
-"""
-
-import json
-import sys
+import asyncio
 
 import anthropic
 
+import twice
+from twice import dumped
+
 MODEL = "claude-test"
 MESSAGES = [{"role": "user", "content": "Grüße, 世界 👋🏽 — say \"hello\"\n\u2028."}]
-IMAGE = {
-    "role": "user",
-    "content": [
-        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
-        {"type": "text", "text": "What is this?", "cache_control": {"type": "ephemeral"}},
-    ],
-}
 TOOLS = [
     {
         "name": "lookup",
@@ -31,6 +20,7 @@ TOOLS = [
         },
     }
 ]
+AT_A_TIME = 50
 
 
 def ask(messages=None, **more):
@@ -42,7 +32,12 @@ def case_message(client):
 
 
 def case_vision(client):
-    return client.messages.create(**ask([IMAGE])).model_dump(mode="json")
+    source = {"type": "base64", "media_type": "image/png", "data": twice.large_image()}
+    content = [
+        {"type": "image", "source": source},
+        {"type": "text", "text": "What is this?", "cache_control": {"type": "ephemeral"}},
+    ]
+    return client.messages.create(**ask([{"role": "user", "content": content}])).model_dump(mode="json")
 
 
 def case_tools(client):
@@ -51,11 +46,11 @@ def case_tools(client):
 
 
 def case_events(client):
-    stream = client.messages.create(**ask(), stream=True)
-    return [event.model_dump(mode="json") for event in stream]
+    yield from dumped(client.messages.create(**ask(), stream=True))
 
 
 def case_stream(client):
+    """The SDK's own putting together of a stream."""
     with client.messages.stream(**ask(tools=TOOLS)) as stream:
         texts = list(stream.text_stream)
         final = stream.get_final_message().model_dump(mode="json")
@@ -66,38 +61,65 @@ def case_count(client):
     return client.messages.count_tokens(model=MODEL, messages=MESSAGES).model_dump(mode="json")
 
 
+def case_wrong_key(client):
+    return client.with_options(api_key="sk-wrong").messages.create(**ask())
+
+
+def case_timeout(client):
+    return client.with_options(timeout=1.0).messages.create(**ask())
+
+
+def enough(events):
+    """Whether there are two pieces of text, which is all that the upstream gives."""
+    return sum(event.type == "content_block_delta" and event.delta.type == "text_delta" for event in events) == 2
+
+
 def case_abort(client):
     stream = client.messages.create(**ask(), stream=True)
     seen = []
-    for event in stream:
-        seen.append(event.model_dump(mode="json"))
-        if event.type == "content_block_delta":
-            break
+    while not enough(seen):
+        seen.append(next(stream))
     stream.close()
-    return seen
+    return list(dumped(seen))
 
 
-def observe(case, url, key):
-    client = anthropic.Anthropic(base_url=url, api_key=key, max_retries=0, timeout=60.0)
-    try:
-        return {"saw": case(client)}
-    except anthropic.APIStatusError as error:
-        return {
-            "error": type(error).__name__,
-            "status": error.status_code,
-            "body": error.body,
-            "retry_after": error.response.headers.get("retry-after"),
-        }
-    finally:
-        client.close()
+async def case_async_message(client):
+    return (await client.messages.create(**ask())).model_dump(mode="json")
 
 
-def main():
-    name, direct_url, direct_key, gateway_url, gateway_key = sys.argv[1:]
-    case = globals()["case_" + name]
-    pair = [observe(case, direct_url, direct_key), observe(case, gateway_url, gateway_key)]
-    json.dump(pair, sys.stdout)
+async def case_async_events(client):
+    stream = await client.messages.create(**ask(), stream=True)
+    return [event.model_dump(mode="json") async for event in stream]
+
+
+async def case_async_abort(client):
+    stream = await client.messages.create(**ask(), stream=True)
+    seen = []
+    while not enough(seen):
+        seen.append(await anext(stream))
+    await stream.close()
+    return list(dumped(seen))
+
+
+async def case_at_a_time(client):
+    """Each with an answer and counts of its own, by turns whole and as a stream."""
+
+    async def one(at):
+        usage = {"prompt": 200 + at, "completion": 50 + at, "cached": at, "cache_write": 2 * at}
+        script = {"content": f"Answer {at}: ß世👋🏽", "usage": usage, "split": at % 7}
+        asked = ask(extra_body={"upstream": script})
+        if at % 2 == 0:
+            return (await client.messages.create(**asked)).model_dump(mode="json")
+        stream = await client.messages.create(**asked, stream=True)
+        return [event.model_dump(mode="json") async for event in stream]
+
+    return await asyncio.gather(*[one(at) for at in range(AT_A_TIME)])
+
+
+def client_of(url, key, is_async=False):
+    client = anthropic.AsyncAnthropic if is_async else anthropic.Anthropic
+    return client(base_url=url, api_key=key, max_retries=0, timeout=60.0)
 
 
 if __name__ == "__main__":
-    main()
+    twice.serve(globals(), client_of)

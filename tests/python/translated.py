@@ -5,10 +5,13 @@
 Prints one observation as JSON.
 """
 
+import asyncio
 import json
 import sys
 
 import openai
+
+import twice
 
 MODEL = "claude-test"
 TOOLS = [
@@ -43,7 +46,7 @@ def case_chat(client):
 def case_vision(client):
     content = [
         {"type": "text", "text": "What is this?"},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + twice.large_image()}},
     ]
     return chat(client, [{"role": "user", "content": content}]).model_dump(mode="json")
 
@@ -80,6 +83,33 @@ def case_stream_helper(client):
         for _ in stream:
             pass
         return stream.get_final_completion().model_dump(mode="json")
+
+
+def has_two_pieces(chunks):
+    return sum(bool(chunk.choices[0].delta.content) for chunk in chunks) == 2
+
+
+def case_abort(client):
+    """Leaves after two pieces of text, which is all that the upstream gives."""
+    stream = hello(client, stream=True)
+    seen = []
+    while not has_two_pieces(seen):
+        seen.append(next(stream))
+    stream.close()
+    return chunks(seen)
+
+
+def case_async_abort(client):
+    async def abort():
+        async with openai.AsyncOpenAI(base_url=client.base_url, api_key=client.api_key, max_retries=0) as same:
+            stream = await hello(same, stream=True)
+            seen = []
+            while not has_two_pieces(seen):
+                seen.append(await anext(stream))
+            await stream.close()
+            return chunks(seen)
+
+    return asyncio.run(abort())
 
 
 def case_untranslatable(client):

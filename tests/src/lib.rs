@@ -31,4 +31,5 @@ pub mod patience;
 pub mod prometheus;
 pub mod python;
 pub mod rig;
+pub mod twice;
 pub mod upstream;

@@ -119,6 +119,12 @@ impl Oracle {
 
     /// Counts one request that took one attempt, or none where it has no target.
     pub fn record(&mut self, event: &Event) {
+        self.record_from(event, event.tokens.map(|_| "provider"));
+    }
+
+    /// The same, with the source that its tokens have: `None` where there was nothing to know,
+    /// `missing` where nobody knows them.
+    pub fn record_from(&mut self, event: &Event, source: Option<&str>) {
         assert_eq!(
             event.provider_limited,
             event.target.is_some() && event.error == Some("rate_limit")
@@ -127,11 +133,15 @@ impl Oracle {
             target,
             outcome: event.error.unwrap_or("success"),
         });
-        self.record_attempts(event, attempt.as_slice());
+        self.record_all(event, attempt.as_slice(), source);
     }
 
     /// Counts one request that took these attempts.
     pub fn record_attempts(&mut self, event: &Event, attempts: &[Attempt]) {
+        self.record_all(event, attempts, event.tokens.map(|_| "provider"));
+    }
+
+    fn record_all(&mut self, event: &Event, attempts: &[Attempt], source: Option<&str>) {
         for Attempt { target, outcome } in attempts {
             let key = ("key", target.key.as_str());
             let labels = [
@@ -174,12 +184,18 @@ impl Oracle {
         if event.error.is_some() {
             self.add("coo_llm_client_errors_total", &[client], 1);
         }
+        if let Some(source) = source {
+            self.add(
+                "coo_llm_usage_source_total",
+                &[provider, ("source", source)],
+                1,
+            );
+        }
+        if source == Some("missing") {
+            // What it cost, nobody knows.
+            self.add("coo_llm_unpriced_requests_total", &[provider, model], 1);
+        }
         let Some(tokens) = &event.tokens else { return };
-        self.add(
-            "coo_llm_usage_source_total",
-            &[provider, ("source", "provider")],
-            1,
-        );
         for (kind, count) in tokens.by_type() {
             let kind = ("type", kind);
             self.add("coo_llm_tokens_total", &[provider, model, key, kind], count);

@@ -14,6 +14,8 @@ pub const CLIENT_KEY: &str = "sk-client-a-0123456789abcdef";
 pub const PROVIDER: &str = "acme";
 /// The provider's key.
 pub const PROVIDER_KEY: &str = "sk-provider-acme-fedcba9876543210";
+/// A key that the upstream takes too, for calls past the gateway.
+pub const DIRECT_KEY: &str = "sk-direct-0123456789abcdef";
 /// The provider's model.
 pub const MODEL: &str = "m-chat";
 /// The model's prices; odd counts of input tokens cost half nano-USD.
@@ -27,7 +29,7 @@ pub const CHAT: &str = "/v1/chat/completions";
 
 /// The gateway and its upstream.
 pub struct Rig {
-    /// The upstream; it takes [`PROVIDER_KEY`] only.
+    /// The upstream; it takes [`PROVIDER_KEY`] and [`DIRECT_KEY`] only.
     pub upstream: Upstream,
     /// The gateway.
     pub gateway: Gateway,
@@ -43,8 +45,10 @@ impl Rig {
     /// Starts both, with changes to the configuration.
     #[must_use]
     pub fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let upstream = Upstream::builder().keys(&[PROVIDER_KEY]).models(&[MODEL]);
-        let upstream = upstream.start();
+        let upstream = Upstream::builder()
+            .keys(&[PROVIDER_KEY, DIRECT_KEY])
+            .models(&[MODEL])
+            .start();
         let mut config = config(&upstream.base_url());
         change(&mut config);
         let gateway = Gateway::start(&config);

@@ -8,6 +8,7 @@ use coo_llm_tests::gateway::{Config, Provider};
 use coo_llm_tests::oracle::{Event, Oracle, Target, key_id};
 use coo_llm_tests::python;
 use coo_llm_tests::rig::{CLIENT, CLIENT_KEY, MODEL, PRICING, PROVIDER, PROVIDER_KEY, Rig};
+use coo_llm_tests::twice::Sdk;
 use coo_llm_tests::upstream::{End, Fault, Kind, Script, TokenCounts, Usage};
 use serde_json::{Value, json};
 use std::process::Command;
@@ -62,17 +63,12 @@ fn python(script: &str, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("an observation is JSON")
 }
 
-/// What Anthropic's SDK sees directly and through the gateway.
-fn observe(rig: &Rig, case: &str, script: &Script) -> (Value, Value) {
-    rig.upstream.key_by(PROVIDER_KEY, Some(script.clone()));
-    let direct = format!("http://{}", rig.upstream.addr());
-    let gateway = format!("http://{}", rig.gateway.addr());
-    let pair = python(
-        "anthropic_sdk.py",
-        &[case, &direct, PROVIDER_KEY, &gateway, CLIENT_KEY],
-    );
-    let [direct, through]: [Value; 2] = serde_json::from_value(pair).expect("two observations");
-    (direct, through)
+/// Plays a suite with Anthropic's own SDK.
+fn suite(play: impl FnOnce(&mut Sdk<'_>)) {
+    let rig = start(|_| {});
+    let mut sdk = Sdk::start(&rig, &["anthropic_sdk.py"], "", CLAUDE);
+    play(&mut sdk);
+    sdk.assert_metered();
 }
 
 /// What OpenAI's SDK sees through the gateway.
@@ -107,97 +103,141 @@ fn assert_metered(rig: &Rig, events: &[Event]) -> Exposition {
     page
 }
 
-/// A call that succeeds: the same sight, and the ledger's tokens in the meter.
-fn same(case: &str, script: &Script) -> Value {
+#[test]
+fn messages_pass() {
+    suite(|sdk| {
+        let saw = sdk.saw("message", &scripted());
+        assert_eq!(saw["usage"]["cache_creation_input_tokens"], 9);
+        sdk.saw("vision", &scripted());
+        let saw = sdk.saw("tools", &tool());
+        assert_eq!(saw["content"][1]["input"], json!({"word": "\u{df}"}));
+        // Counted for nothing.
+        let saw = sdk.saw("count", &scripted());
+        assert_eq!(saw["input_tokens"], 131);
+    });
+}
+
+#[test]
+fn streams_pass() {
+    suite(|sdk| {
+        for split in [0, 7] {
+            let script = Script {
+                split,
+                ..scripted()
+            };
+            sdk.saw("events", &script);
+            let saw = sdk.saw("stream", &script);
+            assert_eq!(saw["final"]["usage"]["output_tokens"], 77);
+            let saw = sdk.saw("stream", &Script { split, ..tool() });
+            assert_eq!(saw["final"]["content"][1]["input"]["word"], "\u{df}");
+        }
+    });
+}
+
+#[test]
+fn the_async_client_and_fifty_at_a_time() {
+    suite(|sdk| {
+        sdk.saw("async_message", &scripted());
+        sdk.saw("async_events", &scripted());
+        let seen = sdk.same("at_a_time", None);
+        let saw = seen["saw"].as_array().expect("answers");
+        assert_eq!(saw.len(), 50);
+        assert_eq!(
+            saw[48]["content"][0]["text"],
+            "Answer 48: \u{df}\u{4e16}\u{1f44b}\u{1f3fd}"
+        );
+        assert_eq!(saw[48]["usage"]["cache_read_input_tokens"], 48);
+    });
+}
+
+#[test]
+fn what_arrives_is_what_was_sent_and_the_key() {
     let rig = start(|_| {});
-    let (direct, through) = observe(&rig, case, script);
-    assert!(direct.get("saw").is_some(), "{case}: {direct}");
-    assert_eq!(direct, through, "{case}");
+    let mut sdk = Sdk::start(&rig, &["anthropic_sdk.py"], "", CLAUDE);
+    sdk.saw("message", &scripted());
     let ledger = rig.upstream.ledger();
     let [alone, passed] = &ledger.served[..] else {
         unreachable!("one call each: {:?}", ledger.served);
     };
-    assert_eq!(alone.body, passed.body, "byte for byte");
     assert_eq!(passed.header("x-api-key"), Some(PROVIDER_KEY));
     assert_eq!(passed.header("authorization"), None);
     let version = alone.header("anthropic-version");
     assert!(version.is_some());
     assert_eq!(passed.header("anthropic-version"), version);
-    assert_eq!(passed.tokens, Some(TokenCounts::from_usage(&USAGE)));
-    assert_metered(&rig, &[event(passed.tokens, None)]);
-    direct
-}
-
-#[test]
-fn a_message_passes() {
-    let saw = same("message", &scripted());
-    assert_eq!(saw["saw"]["usage"]["cache_creation_input_tokens"], 9);
-    same("vision", &scripted());
-}
-
-#[test]
-fn tools_pass() {
-    let saw = same("tools", &tool());
-    assert_eq!(saw["saw"]["content"][1]["input"], json!({"word": "\u{df}"}));
-}
-
-#[test]
-fn streams_pass() {
-    for split in [0, 7] {
-        let script = Script {
-            split,
-            ..scripted()
-        };
-        same("events", &script);
-        let saw = same("stream", &script);
-        assert_eq!(saw["saw"]["final"]["usage"]["output_tokens"], 77);
-    }
-    same("stream", &tool());
-}
-
-#[test]
-fn tokens_are_counted_for_nothing() {
-    let rig = start(|_| {});
-    let (direct, through) = observe(&rig, "count", &scripted());
-    assert_eq!(direct["saw"]["input_tokens"], 131);
-    assert_eq!(direct, through);
-    let page = rig.gateway.metrics_after(1);
-    let labels = [("provider", CLAUDE)];
-    assert_eq!(page.count("coo_llm_requests_total", &labels), 1);
-    assert_eq!(page.count("coo_llm_tokens_total", &labels), 0);
-    assert_eq!(page.nano_usd("coo_llm_cost_total", &labels), 0);
+    sdk.assert_metered();
 }
 
 #[test]
 fn its_errors_pass() {
-    for (status, class, error) in [
-        (400, "BadRequestError", "upstream_4xx"),
-        (404, "NotFoundError", "upstream_4xx"),
-        (429, "RateLimitError", "rate_limit"),
-        (500, "InternalServerError", "upstream_5xx"),
-        (529, "OverloadedError", "upstream_5xx"),
-    ] {
-        let rig = start(|_| {});
-        let script = Script {
-            status: Some(status),
-            retry_after_secs: (status == 429).then_some(7),
-            ..Script::default()
+    suite(|sdk| {
+        for (status, class) in [
+            (400, "BadRequestError"),
+            (401, "AuthenticationError"),
+            (404, "NotFoundError"),
+            (429, "RateLimitError"),
+            (500, "InternalServerError"),
+            (529, "OverloadedError"),
+        ] {
+            let script = Script {
+                status: Some(status),
+                retry_after_secs: (status == 429).then_some(7),
+                ..Script::default()
+            };
+            for case in ["message", "events"] {
+                let seen = sdk.same(case, Some(&script));
+                assert_eq!(seen["error"], class, "{seen}");
+                if status == 429 {
+                    assert_eq!(seen["retry_after"], "7");
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn streams_that_break_off_pass_as_far_as_they_came() {
+    suite(|sdk| {
+        for (fault, class) in [
+            (Fault::CloseMidBody, "RemoteProtocolError"),
+            (Fault::ErrorEvent, "APIStatusError"),
+        ] {
+            let script = Script {
+                fault: Some(fault),
+                ..scripted()
+            };
+            let seen = sdk.same("events", Some(&script));
+            assert_eq!(seen["error"], class, "{seen}");
+            assert!(
+                seen["before"]
+                    .as_array()
+                    .is_some_and(|events| events.len() > 5)
+            );
+        }
+    });
+}
+
+#[test]
+fn an_abort_counts_what_was_delivered() {
+    suite(|sdk| {
+        let held = Script {
+            gate: Some("never".to_owned()),
+            gate_after_chunks: 2,
+            ..scripted()
         };
-        let (direct, through) = observe(&rig, "message", &script);
-        assert_eq!(direct["error"], class);
-        assert_eq!(direct, through);
-        assert_metered(&rig, &[event(None, Some(error))]);
-    }
+        sdk.saw("abort", &held);
+        sdk.saw("async_abort", &held);
+        let hang = Script {
+            fault: Some(Fault::HangBeforeHeaders),
+            ..scripted()
+        };
+        let seen = sdk.same("timeout", Some(&hang));
+        assert_eq!(seen["error"], "APITimeoutError");
+    });
 }
 
 #[test]
 fn the_gateways_own_errors_have_anthropics_shape() {
     let rig = start(|_| {});
-    let gateway = format!("http://{}", rig.gateway.addr());
-    let wrong = ["message", &gateway, "sk-wrong", &gateway, "sk-wrong"];
-    let seen = python("anthropic_sdk.py", &wrong);
-    assert_eq!(seen[1]["error"], "AuthenticationError");
-    assert_eq!(seen[1]["body"]["error"]["type"], "authentication_error");
     for (body, status, kind) in [
         ("{", 400, "invalid_request_error"),
         (r#"{"model":"no:thing"}"#, 404, "not_found_error"),
@@ -218,40 +258,16 @@ fn the_gateways_own_errors_have_anthropics_shape() {
         assert_eq!(json["error"]["type"], kind, "{body}: {json}");
         assert!(json["error"]["message"].is_string(), "{body}");
     }
-}
-
-#[test]
-fn an_abort_counts_what_was_delivered() {
-    let rig = start(|_| {});
-    let script = Script {
-        gate: Some("never".to_owned()),
-        gate_after_chunks: 2,
-        ..scripted()
-    };
-    let (direct, through) = observe(&rig, "abort", &script);
-    assert_eq!(direct, through);
-    rig.upstream.wait("the gateway to let go", |ledger| {
-        ledger.served.iter().all(|s| s.end == End::CutByPeer)
+    suite(|sdk| {
+        // In words of its own, and by the same exception.
+        let [direct, through] = sdk.observe("wrong_key", Some(&scripted()));
+        for seen in [direct, through] {
+            assert_eq!(seen["error"], "AuthenticationError", "{seen}");
+            assert_eq!(seen["body"]["error"]["type"], "authentication_error");
+        }
+        sdk.refused(None, "auth");
+        sdk.saw("message", &scripted());
     });
-    let page = rig.gateway.metrics_after(1);
-    let errors = [("type", "client_abort"), ("provider", CLAUDE)];
-    assert_eq!(page.count("coo_llm_errors_total", &errors), 1);
-    let tokens = |kind| {
-        page.count(
-            "coo_llm_tokens_total",
-            &[("provider", CLAUDE), ("type", kind)],
-        )
-    };
-    // The input is what the first usage said; the output is a token a delta.
-    let input = (
-        tokens("input"),
-        tokens("cached_input"),
-        tokens("cache_write"),
-    );
-    assert_eq!(input, (131 - 32 - 9, 32, 9));
-    assert!((1..=3).contains(&tokens("output")), "{}", tokens("output"));
-    let estimated = [("provider", CLAUDE), ("source", "estimated")];
-    assert_eq!(page.count("coo_llm_usage_source_total", &estimated), 1);
 }
 
 #[test]
@@ -300,11 +316,16 @@ fn openais_sdk_shows_it_an_image() {
         "{seen}"
     );
     let sent: Value = serde_json::from_slice(&rig.upstream.ledger().last().body).expect("JSON");
-    let source = json!({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="});
+    let image = &sent["messages"][0]["content"][1];
+    assert_eq!(image["type"], "image");
+    let source = &image["source"];
     assert_eq!(
-        sent["messages"][0]["content"][1],
-        json!({"type": "image", "source": source})
+        (&source["type"], &source["media_type"]),
+        (&json!("base64"), &json!("image/png"))
     );
+    let data = source["data"].as_str().expect("base64");
+    assert_eq!(data.len(), 1 << 20);
+    assert!(data.starts_with("iVBORw0KGgoAz9Az9") && data.ends_with("Az9=="));
 }
 
 #[test]
@@ -390,7 +411,9 @@ fn openais_sdk_streams() {
 fn openais_sdk_understands_its_errors() {
     for (status, class, code, seen_status) in [
         (400, "BadRequestError", Value::Null, 400),
+        (401, "AuthenticationError", json!("invalid_api_key"), 401),
         (404, "NotFoundError", json!("model_not_found"), 404),
+        (500, "InternalServerError", Value::Null, 500),
         (429, "RateLimitError", json!("rate_limit_exceeded"), 429),
         (529, "InternalServerError", json!("overloaded"), 503),
     ] {
@@ -417,6 +440,58 @@ fn openais_sdk_understands_its_errors() {
     let page = rig.gateway.metrics_after(1);
     let labels = [("type", "upstream_5xx"), ("provider", CLAUDE)];
     assert_eq!(page.count("coo_llm_errors_total", &labels), 1);
+}
+
+#[test]
+fn openais_sdk_sees_where_a_stream_breaks_off() {
+    let rig = start(|_| {});
+    let script = Script {
+        fault: Some(Fault::CloseMidBody),
+        ..scripted()
+    };
+    let seen = translated(&rig, "stream", &script);
+    assert_eq!(seen["error"], "APIConnectionError", "{seen}");
+    let served = rig.upstream.ledger().last().clone();
+    assert_eq!((served.end, served.chunks_delivered), (End::CutByScript, 2));
+    assert_delivered(&rig, "upstream_protocol");
+}
+
+#[test]
+fn openais_sdk_leaves_a_translated_stream() {
+    for case in ["abort", "async_abort"] {
+        let rig = start(|_| {});
+        let script = Script {
+            gate: Some("never".to_owned()),
+            gate_after_chunks: 2,
+            ..scripted()
+        };
+        let seen = translated(&rig, case, &script);
+        let texts: Vec<_> = seen["saw"]
+            .as_array()
+            .expect("chunks")
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
+            .collect();
+        assert_eq!(texts.concat(), "Hello! How can I ");
+        rig.upstream.wait("the gateway to let go", |ledger| {
+            ledger.last().end == End::CutByPeer
+        });
+        assert_delivered(&rig, "client_abort");
+    }
+}
+
+/// One request that failed like that after a thought and two pieces of text: the input is
+/// what the first usage said, the output a token a delta.
+fn assert_delivered(rig: &Rig, error: &'static str) {
+    let tokens = TokenCounts {
+        output: 3,
+        reasoning: 0,
+        ..TokenCounts::from_usage(&USAGE)
+    };
+    let mut oracle = Oracle::default();
+    oracle.record_from(&event(Some(tokens), Some(error)), Some("estimated"));
+    let page = rig.gateway.metrics_after(1);
+    assert_eq!(oracle.differences(&page), Vec::<String>::new());
 }
 
 #[test]

@@ -16,9 +16,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::thread;
 
 /// Delays of the upstream, in milliseconds: values in buckets that lie far apart.
@@ -30,9 +28,6 @@ const QUANTILE_ERROR_MAX: f64 = 1.0906 * (1.0 + 1.0 / 64.0);
 
 /// Turns native histograms off.
 const CLASSIC_ONLY: &str = "metrics: { native_histograms: false }";
-
-/// The parsers' release.
-const PROMETHEUS_CLIENT: &str = "prometheus_client==0.26.0";
 
 /// What Prometheus 2.42 asks for, without and with native histograms.
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
@@ -236,29 +231,8 @@ fn each_scraper_gets_its_format() {
     );
 }
 
-/// Where `PROMETHEUS_CLIENT` is, installed once under the target folder.
-fn parsers() -> &'static Path {
-    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(PROMETHEUS_CLIENT);
-        let pip = ["-m", "pip", "install", "--quiet", "--upgrade", "--no-deps"];
-        if !folder.join("prometheus_client/parser.py").exists() {
-            let status = Command::new(python::interpreter())
-                .args(pip)
-                .args(["--disable-pip-version-check", "--target"])
-                .arg(&folder)
-                .arg(PROMETHEUS_CLIENT)
-                .status()
-                .expect("the interpreter runs");
-            assert!(status.success(), "pip ended with {status}");
-        }
-        folder
-    })
-}
-
 fn read_by_python(arguments: &[&std::ffi::OsStr]) {
     let output = Command::new(python::interpreter())
-        .env("PYTHONPATH", parsers())
         .arg(python::script("formats.py"))
         .args(arguments)
         .output()

@@ -72,6 +72,8 @@ impl Body for Reply {
                     Some(Step::Sleep(time)) => *wait = Some(Box::pin(tokio::time::sleep(time))),
                     Some(Step::Gate(name)) => *wait = Some(Box::pin(gates.passed(&name))),
                     Some(Step::Hang) => *wait = Some(Box::pin(std::future::pending())),
+                    // hyper writes what it has before it asks again.
+                    Some(Step::Flush) => *wait = Some(Box::pin(tokio::task::yield_now())),
                     Some(Step::Abort) => {
                         entry.end(End::CutByScript);
                         return Poll::Ready(Some(Err(io::Error::other("the script cuts here"))));

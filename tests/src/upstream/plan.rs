@@ -19,6 +19,8 @@ pub(super) enum Step {
     Sleep(Duration),
     Gate(String),
     Hang,
+    /// Let what was handed over go out.
+    Flush,
     Abort,
 }
 
@@ -98,6 +100,9 @@ impl Cutter {
 
     pub(super) fn barrier(&mut self, step: Step) {
         self.cut();
+        if matches!(step, Step::Abort) {
+            self.steps.push_back(Step::Flush);
+        }
         self.steps.push_back(step);
     }
 
