@@ -120,7 +120,7 @@ fn keys(config: &Config, reader: &Reader<'_>) {
 }
 
 /// Every provider that is named must exist.
-fn references(config: &Config, reader: &Reader<'_>) {
+pub(crate) fn references(config: &Config, reader: &Reader<'_>) {
     let known: Vec<&str> = config
         .providers
         .iter()

@@ -5,13 +5,13 @@ use crate::ingest::Ingest;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
-use crate::problem::Problem;
 use crate::provider::Provider;
 use crate::reader::{Field, Reader, Section};
 use crate::scalar::{Wrong, model, non_empty};
 use crate::server::Server;
 use crate::storage::Storage;
-use crate::{check, unsupported, yaml};
+use crate::yaml::Node;
+use crate::{check, unsupported};
 use std::path::PathBuf;
 
 /// The whole configuration, with a value for everything.
@@ -85,24 +85,13 @@ impl Config {
         self.providers.iter().find(|provider| provider.id == id)
     }
 
-    /// Reads the text of a file, or says all that is wrong with it.
-    pub(crate) fn read(
-        text: &str,
-        env: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, Vec<Problem>> {
-        // An editor's byte order mark is no part of the first key.
-        let root = yaml::read(text.strip_prefix('\u{feff}').unwrap_or(text))?;
-        let reader = Reader::new(&root, env);
-        let mut config = Field::root(&reader, &root).section(Self::read_root);
-        check::check(&config, &reader);
-        unsupported::refuse(&config, &reader);
+    /// Reads the tree of a file; what is wrong with it is the reader's.
+    pub(crate) fn of_root(root: &Node, reader: &Reader<'_>) -> Self {
+        let mut config = Field::root(reader, root).section(Self::read_root);
+        check::check(&config, reader);
+        unsupported::refuse(&config, reader);
         unsupported::hold_back_defaults(&mut config, &|path| reader.is_given(path));
-        let problems = reader.into_problems();
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(problems)
-        }
+        config
     }
 
     fn read_root(s: &Section<'_>) -> Self {

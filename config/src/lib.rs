@@ -28,6 +28,7 @@ mod check;
 mod client;
 mod config;
 mod dated_prices;
+mod document;
 mod expand;
 mod ingest;
 mod logging;
@@ -50,6 +51,7 @@ pub use client::{
 };
 pub use config::{Alias, Config};
 pub use dated_prices::DatedPrices;
+pub use document::Document;
 pub use ingest::Ingest;
 pub use logging::{LogFile, LogLevel, Logging, Prometheus};
 pub use metrics::Metrics;
@@ -76,20 +78,7 @@ const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// # Errors
 /// Every problem of the file, or that it cannot be read.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    let file = path.display().to_string();
-    let text = match read_file(path) {
-        Ok(text) => text,
-        Err(message) => {
-            let list = vec![Problem {
-                path: String::new(),
-                place: None,
-                message,
-            }];
-            return Err(Problems { file, list });
-        }
-    };
-    // A variable that is not Unicode is as good as not set: the message names it.
-    Config::read(&text, &|name| std::env::var(name).ok()).map_err(|list| Problems { file, list })
+    Document::load(path).map(|document| document.config)
 }
 
 /// Reads a text, with variables from `env`. Problems call the file `config`.
@@ -97,10 +86,7 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Every problem of the text.
 pub fn parse(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Config, Problems> {
-    Config::read(text, env).map_err(|list| Problems {
-        file: "config".into(),
-        list,
-    })
+    Document::read("config", text, env).map(|document| document.config)
 }
 
 fn read_file(path: &Path) -> Result<String, String> {

@@ -10,16 +10,18 @@
 use crate::expand::expand;
 use crate::problem::{Place, Problem};
 use crate::scalar::Wrong;
-use crate::secret::Secret;
+use crate::secret::{MASK, Secret};
 use crate::yaml::{Entry, Node, Value, item_path, key_path};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Collects problems and knows the place of each path.
 pub(crate) struct Reader<'a> {
     env: &'a dyn Fn(&str) -> Option<String>,
     places: BTreeMap<String, Place>,
     problems: RefCell<Vec<Problem>>,
+    /// The paths of what was read as a secret.
+    secrets: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Reader<'a> {
@@ -30,6 +32,7 @@ impl<'a> Reader<'a> {
             env,
             places,
             problems: RefCell::default(),
+            secrets: RefCell::default(),
         }
     }
 
@@ -55,6 +58,11 @@ impl<'a> Reader<'a> {
             message: message.into(),
         };
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// The paths of all that was read as a secret so far.
+    pub(crate) fn secrets(&self) -> BTreeSet<String> {
+        self.secrets.borrow().clone()
     }
 
     /// The problems in the file's order, each once.
@@ -154,7 +162,7 @@ impl<'a> Field<'a> {
 
     /// A secret. An empty text is none: `${VAR:-}` makes it optional.
     pub(crate) fn secret(&self) -> Option<Secret> {
-        let text = self.text()?;
+        let text = self.secret_text()?;
         if text.contains(|c: char| c.is_control()) {
             self.complain("the secret holds a line break or control character; remove it");
             return None;
@@ -162,9 +170,19 @@ impl<'a> Field<'a> {
         (!text.is_empty()).then(|| Secret::new(text))
     }
 
+    fn secret_text(&self) -> Option<String> {
+        self.reader.secrets.borrow_mut().insert(self.path.clone());
+        let text = self.text()?;
+        if text == MASK {
+            self.complain("is the mask that stands for a secret; write the secret itself");
+            return None;
+        }
+        Some(text)
+    }
+
     /// A key to call with: a secret that must be there, without spaces.
     pub(crate) fn key(&self) -> Option<Secret> {
-        let text = self.text()?;
+        let text = self.secret_text()?;
         if text.is_empty() {
             self.complain("the key is empty; write it, or set its variable");
         } else if text.contains(|c: char| c.is_whitespace() || c.is_control()) {

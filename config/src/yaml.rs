@@ -11,13 +11,13 @@ use std::collections::HashMap;
 const DEPTH_MAX: usize = 32;
 
 /// A node of the tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) place: Place,
     pub(crate) value: Value,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Value {
     /// Nothing, `null` or `~`.
     Null,
@@ -27,7 +27,7 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) key_place: Place,
