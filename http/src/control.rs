@@ -10,8 +10,10 @@
 //! test can call, and [`Thread`] runs it. It is not: a data-plane endpoint, a store, a
 //! format; those come from elsewhere and are named here.
 
+mod access;
 mod admin_key;
 mod answer;
+mod config;
 mod encoding;
 mod gate;
 mod global;
@@ -26,17 +28,19 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use access::Access;
 pub use admin_key::AdminKey;
+pub use config::{Order, OrderRefused, Ordered, Orders};
 pub use handover::Handover;
 pub use metrics_path::MetricsPath;
 pub use readiness::{Readiness, State};
 pub use thread::{Options, Thread};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post, put};
 use coo_llm_core::catalog::Family;
 use coo_llm_core::{Meter, ShardWriter};
 use coo_llm_exporters::prometheus::{Extra, Namespace};
@@ -48,8 +52,11 @@ use std::time::SystemTime;
 pub struct Control {
     /// The meter whose numbers are shown, and in which admin requests count.
     pub meter: Meter,
-    /// The admin key; without one every admin request is refused.
-    pub admin_key: Option<AdminKey>,
+    /// The admin key, and what needs it.
+    pub access: Access,
+    /// Who follows orders about the configuration; without anyone there are no endpoints
+    /// of it.
+    pub config: Option<Orders>,
     /// The metrics endpoint; `None` where it is turned off.
     pub metrics: Option<Metrics>,
     /// What `/ready` says.
@@ -64,7 +71,7 @@ pub struct Control {
 impl std::fmt::Debug for Control {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Control")
-            .field("admin_key", &self.admin_key)
+            .field("access", &self.access)
             .field("metrics", &self.metrics)
             .field("readiness", &self.readiness)
             .field("started", &self.started)
@@ -79,8 +86,6 @@ pub struct Metrics {
     pub path: MetricsPath,
     /// The prefix of every name.
     pub namespace: Namespace,
-    /// Whether a scrape needs the admin key (`metrics_auth: bearer`).
-    pub needs_admin_key: bool,
     /// Whether protobuf pages have native histograms.
     pub native_histograms: bool,
     /// Facts for `build_info`, `version` among them.
@@ -96,7 +101,8 @@ struct Shared {
     meter: Meter,
     /// The control plane's own shard; only its one thread takes the lock.
     writer: Mutex<ShardWriter>,
-    admin_key: Option<AdminKey>,
+    access: Access,
+    config: Option<Orders>,
     readiness: Readiness,
     started: SystemTime,
     metrics: Option<(Metrics, Mutex<scrape::Scraper>)>,
@@ -128,7 +134,8 @@ pub fn router(control: Control) -> Router {
     let shared = Arc::new(Shared {
         meter: control.meter,
         writer,
-        admin_key: control.admin_key,
+        access: control.access,
+        config: control.config,
         readiness: control.readiness,
         started: control.started,
         metrics,
@@ -144,9 +151,21 @@ pub fn router(control: Control) -> Router {
     if let Some(path) = metrics_path {
         router = router.route(path.as_str(), get(scrape::metrics));
     }
-    router = admin(router, &shared, global::PATH, get(global::global));
+    let mut endpoint = |path, methods: &[&str], handler| {
+        let router_so_far = std::mem::take(&mut router);
+        router = admin(router_so_far, &shared, path, methods, handler);
+    };
+    endpoint(global::PATH, &["GET"], get(global::global));
+    if shared.config.is_some() {
+        let config_handlers = get(config::show).post(config::put);
+        endpoint(config::PATH, &["GET", "POST"], config_handlers);
+        endpoint(config::VALIDATE, &["POST"], post(config::validate));
+        endpoint(config::POLICY, &["PUT"], put(config::put_policy));
+    }
     router
         .fallback(unknown)
+        // Bodies have their bounds where they come in.
+        .layer(DefaultBodyLimit::disable())
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), gate::gate))
         .with_state(shared)
@@ -157,10 +176,13 @@ fn admin(
     router: Router<Arc<Shared>>,
     shared: &Shared,
     path: &str,
+    methods: &[&str],
     handler: MethodRouter<Arc<Shared>>,
 ) -> Router<Arc<Shared>> {
     let catalog = shared.meter.catalog();
-    catalog.event(Family::AdminRequests, &[path, "GET", "200"]);
+    for method in methods {
+        catalog.event(Family::AdminRequests, &[path, method, "200"]);
+    }
     catalog.event(Family::AdminRateLimits, &[path]);
     router
         .route(path, handler.clone())

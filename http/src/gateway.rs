@@ -33,6 +33,7 @@ mod request_line;
 mod routing;
 mod server;
 mod settlement;
+mod setup;
 mod simulated;
 mod upstream;
 
@@ -41,4 +42,5 @@ pub use plan::{KeyHealth, Plan, PlanError, ProviderHealth};
 pub use price_book::PriceBook;
 pub use request_line::{RequestLine, RequestLog};
 pub use server::{Gateway, GatewayCounters};
+pub use setup::{Setup, Setups};
 pub use upstream::AddressBook;

@@ -4,4 +4,4 @@ mod client;
 mod server;
 
 pub(crate) use client::client_config;
-pub use server::{ServerTls, ServerTlsError};
+pub use server::{Certificate, ServerTls, ServerTlsError};

@@ -1,6 +1,6 @@
 //! Families that are not in a snapshot: gauges and counters of the rest of the program.
 
-use coo_llm_core::{Micros, NanoUsd};
+use coo_llm_core::{Micros, NanoUsd, UnixMillis};
 use std::borrow::Cow;
 
 /// The type of a family.
@@ -112,5 +112,16 @@ impl Extra {
             "Whether the last load of the configuration succeeded (1) or changed nothing (0).",
         )
         .with(&[], Value::Count(u64::from(success)))
+    }
+
+    /// `config_last_reload_timestamp_seconds`: since when the configuration in use is used.
+    #[must_use]
+    pub fn config_last_reload_timestamp(at: UnixMillis) -> Self {
+        Self::new(
+            Kind::Gauge,
+            "config_last_reload_timestamp_seconds",
+            "When the configuration in use was loaded, in Unix time.",
+        )
+        .with(&[], Value::Seconds(Micros(at.0.saturating_mul(1000))))
     }
 }

@@ -67,10 +67,10 @@ impl Scraper {
 }
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    let Some((metrics, scraper)) = &shared.metrics else {
+    let Some((_, scraper)) = &shared.metrics else {
         unreachable!("the route is there only with its endpoint");
     };
-    if metrics.needs_admin_key && !shared.admits(&headers) {
+    if shared.access.metrics_need_it() && !shared.admits(&headers) {
         return answer::unauthorized(false);
     }
     let (format, content_type) = negotiation::format(texts(&headers, ACCEPT));
@@ -97,8 +97,7 @@ fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 impl Shared {
     /// Whether the headers carry the admin key; counts the answer.
     pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
-        let key = self.admin_key.as_ref();
-        let admitted = key.is_some_and(|key| key.is_in(headers));
+        let admitted = self.access.is_admin(headers);
         let result = if admitted { "success" } else { "invalid" };
         self.count(Family::AuthAttempts, &["admin_key", result]);
         admitted

@@ -26,12 +26,12 @@ const RIGHT: (HeaderName, &str) = (AUTHORIZATION, "Bearer secret");
 fn control(meter: &Meter, needs_admin_key: bool) -> Control {
     Control {
         meter: meter.clone(),
-        admin_key: AdminKey::new("secret"),
+        access: Access::new(AdminKey::new("secret"), needs_admin_key),
+        config: None,
         metrics: Some(Metrics {
             native_histograms: true,
             path: MetricsPath::default(),
             namespace: Namespace::default(),
-            needs_admin_key,
             build: vec![("version", "9.9.9".to_owned())],
         }),
         readiness: Readiness::new(State::Ready),
@@ -353,7 +353,7 @@ async fn nobody_gets_in_without_the_key() {
         4
     );
     let mut keyless = control(&meter, false);
-    keyless.admin_key = None;
+    keyless.access = Access::new(None, false);
     let answer = ask(&router(keyless), "GET", GLOBAL, &[RIGHT]).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
@@ -388,4 +388,111 @@ async fn unknown_paths_and_methods_are_told_in_the_right_shape() {
     assert_eq!(count(&["other", "GET", "404"]), 1);
     assert_eq!(count(&[GLOBAL, "DELETE", "405"]), 1);
     assert_eq!(count(&[GLOBAL, "other", "405"]), 1);
+}
+
+async fn send(router: &Router, method: &str, uri: &str, body: &str) -> (StatusCode, Value) {
+    let request = http::Request::builder().method(method).uri(uri);
+    let request = request
+        .header(RIGHT.0, RIGHT.1)
+        .body(Body::from(body.to_owned()));
+    let Ok(response) = router.clone().oneshot(request.expect("a request")).await;
+    let status = response.status();
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
+    (status, serde_json::from_slice(&body).expect("JSON"))
+}
+
+#[tokio::test]
+async fn orders_about_the_configuration_are_given_one_by_one() {
+    let meter = Meter::new(100);
+    let (orders, mut end) = Orders::new();
+    let mut control = control(&meter, false);
+    control.config = Some(orders);
+    let router = router(control);
+    let follower = tokio::spawn(async move {
+        let mut followed = Vec::new();
+        while let Some(Ordered { order, answer }) = end.recv().await {
+            let wrong = |text: &str| OrderRefused::Invalid(vec![text.to_owned()]);
+            let done = match &order {
+                Order::Use(Some(text)) if text == "bad" => Err(wrong("it is bad")),
+                Order::Use(Some(_)) => Err(OrderRefused::NeedsRestart(vec!["listen".into()])),
+                _ => Ok(json!({"done": format!("{order:?}")})),
+            };
+            followed.push(order);
+            answer.send(done).expect("who asked waits");
+            if followed.len() == 6 {
+                break;
+            }
+        }
+        followed
+    });
+    let config = "/admin/v1/config";
+    let done = |what: &str| (StatusCode::OK, json!({ "done": what }));
+    assert_eq!(send(&router, "GET", config, "").await, done("Show"));
+    assert_eq!(send(&router, "POST", config, " \n").await, done("Use"));
+    let (status, bad) = send(&router, "POST", config, "bad").await;
+    assert_eq!(
+        (status, &bad["error"]["type"]),
+        (StatusCode::BAD_REQUEST, &json!("invalid_config"))
+    );
+    assert_eq!(bad["error"]["errors"], json!(["it is bad"]));
+    let (status, fixed) = send(&router, "POST", "/api/admin/v1/config", "x").await;
+    assert_eq!(
+        (status, &fixed["error"]["type"]),
+        (StatusCode::CONFLICT, &json!("restart_needed"))
+    );
+    let validate = "/admin/v1/config/validate";
+    assert_eq!(send(&router, "POST", validate, "x").await, done("Validate"));
+    let policy = "/admin/v1/config/policy";
+    assert_eq!(send(&router, "PUT", policy, "p").await, done("UsePolicy"));
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        follower.await.expect("it does not panic"),
+        [
+            Order::Show,
+            Order::Use(None),
+            Order::Use(text("bad")),
+            Order::Use(text("x")),
+            Order::Validate(text("x")),
+            Order::UsePolicy("p".into()),
+        ]
+    );
+    // Nobody follows any more.
+    let (status, _) = send(&router, "GET", config, "").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    let (status, _) = send(&router, "DELETE", config, "").await;
+    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    let values = ["/admin/v1/config", "POST", "409"];
+    assert_eq!(counted(&meter, Family::AdminRequests, &values), 1);
+}
+
+#[tokio::test]
+async fn rights_change_while_it_serves() {
+    let meter = Meter::new(100);
+    let control = control(&meter, false);
+    let access = control.access.clone();
+    let router = router(control);
+    assert_eq!(
+        ask(&router, "GET", "/metrics", &[]).await.status,
+        StatusCode::OK
+    );
+    assert_eq!(
+        ask(&router, "GET", GLOBAL, &[RIGHT]).await.status,
+        StatusCode::OK
+    );
+    access.set(AdminKey::new("other"), true);
+    for path in ["/metrics", GLOBAL] {
+        let refused = ask(&router, "GET", path, &[RIGHT]).await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path}");
+        let other = (AUTHORIZATION, "Bearer other");
+        assert_eq!(
+            ask(&router, "GET", path, &[other]).await.status,
+            StatusCode::OK,
+            "{path}"
+        );
+    }
 }

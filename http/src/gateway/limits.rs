@@ -10,6 +10,7 @@
 
 mod counter;
 mod estimate;
+mod kept;
 mod keys;
 mod standing;
 
@@ -21,24 +22,17 @@ pub(crate) use standing::Standing;
 use super::plan::Plan;
 use coo_llm_core::limiter::{Seat, Spending, Terms, Window};
 use coo_llm_core::{NanoUsd, UnixMillis};
+use kept::Kept;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What was taken of the limits of one client or key; `None` where there is no limit.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Windows {
-    requests: Option<(u64, Window)>,
-    tokens: Option<(u64, Window)>,
-}
-
-impl Windows {
-    fn new(limits: coo_llm_config::Limits, workers: usize) -> Self {
-        let window = |limit: u64| (limit, Window::new(workers));
-        Self {
-            requests: limits.req_per_min.map(window),
-            tokens: limits.tokens_per_min.map(window),
-        }
-    }
+    requests: Option<(u64, Arc<Window>)>,
+    tokens: Option<(u64, Arc<Window>)>,
 }
 
 /// What a client took.
@@ -46,8 +40,11 @@ impl Windows {
 struct ClientLedger {
     id: Arc<str>,
     windows: Windows,
-    budget: Option<(Terms, Spending)>,
+    budget: Option<(Terms, Arc<Spending>)>,
 }
+
+/// A worker's seat, shared by its desks; `None` for a worker that there is none for.
+pub(crate) type OwnSeat = Rc<RefCell<Option<Seat>>>;
 
 /// How a client's budget stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +79,11 @@ pub struct Ledgers {
     keys: Vec<Box<[Windows]>>,
     /// What times are counted from.
     epoch: Instant,
+    workers: usize,
     /// The workers' seats, until they take them.
-    seats: Mutex<Vec<Option<Seat>>>,
+    seats: Arc<Mutex<Vec<Option<Seat>>>>,
+    /// What was taken under this plan and those before it.
+    kept: Kept,
 }
 
 impl Ledgers {
@@ -91,34 +91,76 @@ impl Ledgers {
     /// client's present period, or of a client without a budget, is left out.
     #[must_use]
     pub fn new(plan: &Plan, workers: usize, before: &[SpentBefore]) -> Self {
-        let ledger = |client: &super::plan::ClientPlan| {
-            let limits = client.limits;
-            let budget = client.budget.map(|terms| {
-                let mut spending = Spending::new(workers);
-                for before in before.iter().filter(|before| *before.client == *client.id) {
-                    spending.seed(terms.per, before.spent, before.at);
-                }
-                (terms, spending)
-            });
+        let seats = Seat::all(workers).into_iter().map(Some).collect();
+        let mut kept = Kept::default();
+        for client in &plan.clients {
+            let spent = before.iter().filter(|before| *before.client == *client.id);
+            if let Some(terms) = client.budget {
+                let spent = spent.map(|before| (before.spent, before.at));
+                kept.seed(&client.id, terms, workers, spent);
+            }
+        }
+        Self::of(
+            plan,
+            workers,
+            Instant::now(),
+            Arc::new(Mutex::new(seats)),
+            kept,
+        )
+    }
+
+    /// The ledgers of the plan that follows: clients and keys that are in it have taken
+    /// what they took so far, under whichever plan of this process.
+    ///
+    /// A limit that is new begins with nothing taken. Where a budget's period is another
+    /// one, what was spent in the one before counts in the new one.
+    #[must_use]
+    pub fn succeeded_by(&self, plan: &Plan, now: UnixMillis) -> Self {
+        let mut kept = self.kept.clone();
+        kept.go_on(plan, self.workers, now);
+        Self::of(
+            plan,
+            self.workers,
+            self.epoch,
+            Arc::clone(&self.seats),
+            kept,
+        )
+    }
+
+    fn of(
+        plan: &Plan,
+        workers: usize,
+        epoch: Instant,
+        seats: Arc<Mutex<Vec<Option<Seat>>>>,
+        mut kept: Kept,
+    ) -> Self {
+        let clients = plan.clients.iter().map(|client| {
+            let windows = kept.client_windows(&client.id, client.limits, workers);
+            let budget = client.budget;
+            let budget = budget.map(|terms| (terms, kept.spending(&client.id, terms, workers)));
             let is_limited =
-                limits.req_per_min.is_some() || limits.tokens_per_min.is_some() || budget.is_some();
+                windows.requests.is_some() || windows.tokens.is_some() || budget.is_some();
             is_limited.then(|| ClientLedger {
                 id: Arc::clone(&client.id),
-                windows: Windows::new(limits, workers),
+                windows,
                 budget,
             })
-        };
-        let keys = |provider: &super::plan::ProviderPlan| {
+        });
+        let clients = clients.collect();
+        let keys = plan.providers.iter().map(|provider| {
             let limits = provider.limits;
             let is_limited = limits.req_per_min.is_some() || limits.tokens_per_min.is_some();
             let keys = provider.keys.iter().filter(|_| is_limited);
-            keys.map(|_| Windows::new(limits, workers)).collect()
-        };
+            keys.map(|key| kept.key_windows(&key.label, limits, workers))
+                .collect()
+        });
         Self {
-            clients: plan.clients.iter().map(ledger).collect(),
-            keys: plan.providers.iter().map(keys).collect(),
-            epoch: Instant::now(),
-            seats: Mutex::new(Seat::all(workers).into_iter().map(Some).collect()),
+            clients,
+            keys: keys.collect(),
+            epoch,
+            workers,
+            seats,
+            kept,
         }
     }
 
@@ -141,8 +183,9 @@ impl Ledgers {
     }
 
     /// The seat of a worker; each is given once.
-    fn seat(&self, worker: usize) -> Option<Seat> {
+    pub(crate) fn seat(&self, worker: usize) -> OwnSeat {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        seats.get_mut(worker)?.take()
+        let seat = seats.get_mut(worker).and_then(Option::take);
+        Rc::new(RefCell::new(seat))
     }
 }

@@ -103,6 +103,8 @@ pub(crate) struct NoOne {
 /// The configuration as workers use it. Its series are interned when it is made.
 #[derive(Debug)]
 pub struct Plan {
+    /// How many plans came before it in this process.
+    pub(crate) number: u64,
     pub(crate) meter: Meter,
     pub(crate) providers: Vec<ProviderPlan>,
     pub(crate) clients: Vec<ClientPlan>,
@@ -112,7 +114,7 @@ pub struct Plan {
     pub(crate) policy: Policy,
     /// Where requests go whose provider cannot serve them, in this order.
     pub(crate) fallback: Box<[usize]>,
-    /// When the plan's clock was 0.
+    /// When the plan's clock was 0: the same moment for all plans of a process.
     pub(crate) epoch: Instant,
     pub(crate) body_bytes_max: usize,
     pub(crate) header_timeout: Duration,
@@ -123,11 +125,43 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Makes the plan of a configuration, and its series in `meter`.
+    /// Makes the plan of a configuration, and its series in `meter`. It may read files.
     ///
     /// # Errors
-    /// [`PlanError`] for what only shows when it is used: files, URLs, header values.
+    /// [`PlanError`] for what only shows when it is used: files, URLs, header values. No
+    /// series were made then.
     pub fn new(config: &Config, meter: &Meter) -> Result<Self, PlanError> {
+        let parts = provider_parts(config)?;
+        Ok(Self::of_parts(config, parts, meter))
+    }
+
+    /// Makes the plan that follows this one: with the same clock, and with what this one
+    /// knows of providers and keys that are in both. Series of what is in neither stay.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn succeeded_by(&self, config: &Config) -> Result<Self, PlanError> {
+        let parts = provider_parts(config)?;
+        let mut plan = Self::of_parts(config, parts, &self.meter);
+        plan.number = self.number + 1;
+        plan.epoch = self.epoch;
+        for provider in &mut plan.providers {
+            if let Some(known) = self.same_place(provider) {
+                provider.takes_over(&self.providers[known]);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Whether [`Plan::new`] would make a plan of a configuration, without making it.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn check(config: &Config) -> Result<(), PlanError> {
+        provider_parts(config).map(drop)
+    }
+
+    fn of_parts(config: &Config, parts: Vec<provider::Parts>, meter: &Meter) -> Self {
         let catalog = meter.catalog();
         let auth = |result| catalog.event(Family::AuthAttempts, &["client_key", result]);
         let no_one = NoOne {
@@ -139,8 +173,9 @@ impl Plan {
         let mut providers = config
             .providers
             .iter()
-            .map(|provider| ProviderPlan::new(provider, catalog))
-            .collect::<Result<Vec<_>, _>>()?;
+            .zip(parts)
+            .map(|(provider, parts)| ProviderPlan::new(provider, parts, catalog))
+            .collect::<Vec<_>>();
         let fallback = fallback(config);
         for provider in &mut providers {
             let to = fallback.iter().map(|at| &*config.providers[*at].id);
@@ -183,7 +218,8 @@ impl Plan {
             }
         }
         let limits = &config.server.limits;
-        Ok(Self {
+        Self {
+            number: 0,
             meter: meter.clone(),
             providers,
             clients,
@@ -199,7 +235,14 @@ impl Plan {
             drain_timeout: limits.drain_timeout,
             connections_max: limits.max_connections,
             ingest: config.ingest,
-        })
+        }
+    }
+
+    /// The place of the provider of the same id, if it is at the same place: what is known
+    /// of connections, failures and keys holds for both then.
+    pub(crate) fn same_place(&self, provider: &ProviderPlan) -> Option<usize> {
+        let is_same = |known: &ProviderPlan| known.id == provider.id && known.is_at(provider);
+        self.providers.iter().position(is_same)
     }
 
     /// The plan's clock, in milliseconds.
@@ -227,6 +270,11 @@ impl Plan {
             })
             .collect()
     }
+}
+
+/// What can fail of all providers, before anything is made of any.
+fn provider_parts(config: &Config) -> Result<Vec<provider::Parts>, PlanError> {
+    config.providers.iter().map(provider::Parts::new).collect()
 }
 
 /// The places of the providers to fall back to, each once.

@@ -1,6 +1,7 @@
 //! The workers: they accept connections and serve them until they are asked to stop.
 
 mod connection;
+mod desks;
 mod handshake;
 mod socket;
 mod watch;
@@ -9,16 +10,14 @@ pub(crate) use watch::Watch;
 
 use super::desk::{Desk, Supplies};
 use super::ingest::{IngestCounters, Ledger};
-use super::limits::Ledgers;
-use super::plan::Plan;
-use super::price_book::PriceBook;
 use super::request_line::RequestLog;
-use super::upstream::AddressBook;
+use super::setup::{Setup, Setups};
 use crate::ServerTls;
 use crate::control::Handover;
 use crate::wire::request_id::ProcessTag;
 use connection::Connections;
 use coo_llm_runtime::{LocalBoxFuture, Worker, sleep, spawn, timeout};
+use desks::Desks;
 use handshake::Handshakes;
 use std::fmt;
 use std::rc::Rc;
@@ -69,8 +68,7 @@ impl GatewayCounters {
 #[derive(Clone)]
 pub struct Gateway {
     supplies: Supplies,
-    addresses: Receiver<Arc<AddressBook>>,
-    prices: Receiver<Arc<PriceBook>>,
+    setups: Receiver<Arc<Setup>>,
     counters: Arc<GatewayCounters>,
     tls: Option<Arc<ServerTls>>,
     workers: usize,
@@ -87,34 +85,28 @@ impl fmt::Debug for Gateway {
 impl Gateway {
     /// A data plane of `workers` workers.
     ///
-    /// `addresses` brings where the providers are, `prices` what their models cost; `handover` takes what is not the data
+    /// `setups` brings what to go by, now and later; `handover` takes what is not the data
     /// plane's, unless `is_control_apart` says that the control plane has its own socket.
     #[must_use]
     pub fn new(
-        plan: Arc<Plan>,
-        addresses: Receiver<Arc<AddressBook>>,
-        prices: Receiver<Arc<PriceBook>>,
+        setups: &Setups,
         handover: Handover,
         is_control_apart: bool,
         log: RequestLog,
         workers: usize,
     ) -> Self {
         let process = ProcessTag::random();
-        let ledger = Arc::new(Ledger::new(&plan.ingest));
-        let ledgers = Arc::new(Ledgers::new(&plan, workers, &[]));
+        let ledger = Arc::new(Ledger::new(&setups.current().plan.ingest));
         let supplies = Supplies {
-            plan,
             log,
             handover,
             is_control_apart,
             process,
             ingest: Arc::new(IngestCounters::new(ledger)),
-            ledgers,
         };
         Self {
             supplies,
-            addresses,
-            prices,
+            setups: setups.follow(),
             counters: Arc::default(),
             tls: None,
             workers,
@@ -140,12 +132,6 @@ impl Gateway {
         Arc::clone(&self.supplies.ingest)
     }
 
-    /// What was taken of limits and budgets.
-    #[must_use]
-    pub fn ledgers(&self) -> Arc<Ledgers> {
-        Arc::clone(&self.supplies.ledgers)
-    }
-
     /// The main future of a worker, for [`coo_llm_runtime::start`].
     #[must_use]
     pub fn run(&self, worker: Worker) -> LocalBoxFuture<'static, ()> {
@@ -153,49 +139,39 @@ impl Gateway {
     }
 
     async fn serve(self, worker: Worker) {
-        let desk = Rc::new(Desk::new(&self.supplies, worker.index));
-        let plan = Arc::clone(&self.supplies.plan);
-        let connections_max = (plan.connections_max as usize).div_ceil(self.workers);
+        let mut setups = self.setups;
+        let setup = Arc::clone(&setups.borrow_and_update());
+        setup.is_taken();
+        let desks = Rc::new(Desks::new(Desk::new(&self.supplies, &setup, worker.index)));
         let connections = Rc::new(Connections::new(Arc::clone(&self.counters)));
         let tls = self.tls.as_ref().map(Handshakes::new);
-        let (mut addresses, mut prices) = (self.addresses, self.prices);
-        desk.readdress(Arc::clone(&addresses.borrow_and_update()));
-        desk.reprice(Arc::clone(&prices.borrow_and_update()));
         spawn({
-            let desk = Rc::clone(&desk);
+            let desks = Rc::clone(&desks);
             async move {
-                while addresses.changed().await.is_ok() {
-                    let book = Arc::clone(&addresses.borrow_and_update());
-                    desk.readdress(book);
+                while setups.changed().await.is_ok() {
+                    let setup = Arc::clone(&setups.borrow_and_update());
+                    desks.take(&setup);
                 }
             }
         });
         spawn({
-            let desk = Rc::clone(&desk);
-            async move {
-                while prices.changed().await.is_ok() {
-                    let book = Arc::clone(&prices.borrow_and_update());
-                    desk.reprice(book);
-                }
-            }
-        });
-        spawn({
-            let desk = Rc::clone(&desk);
+            let desks = Rc::clone(&desks);
             async move {
                 loop {
                     sleep(TIDY_EVERY).await;
-                    desk.tidy();
+                    desks.current().tidy();
                 }
             }
         });
         while let Some(accepted) = worker.listener.next(&worker.shutdown).await {
             match accepted {
                 Ok((stream, peer)) => {
-                    if connections.open() >= connections_max {
+                    let connections_max = desks.current().plan().connections_max as usize;
+                    if connections.open() >= connections_max.div_ceil(self.workers) {
                         self.counters.refused.fetch_add(1, Ordering::Relaxed);
                         continue;
                     }
-                    spawn(connections.serve(Rc::clone(&desk), stream, peer, tls.clone()));
+                    spawn(connections.serve(Rc::clone(&desks), stream, peer, tls.clone()));
                 }
                 Err(error) => {
                     self.counters.accept_errors.fetch_add(1, Ordering::Relaxed);
@@ -204,9 +180,10 @@ impl Gateway {
             }
         }
         drop(worker.listener);
+        let desk = desks.current();
         desk.close();
         connections.drain();
-        if timeout(plan.drain_timeout, connections.all_closed())
+        if timeout(desk.plan().drain_timeout, connections.all_closed())
             .await
             .is_err()
         {

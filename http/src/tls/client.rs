@@ -3,16 +3,22 @@
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What is trusted, and the digest of the further roots: of nothing where there are none.
+pub(crate) struct Trust {
+    pub(crate) config: Arc<ClientConfig>,
+    pub(crate) further_roots: [u8; 32],
+}
 
 /// Trusts the system's roots, or Mozilla's where the system has none, and those of a PEM file.
 ///
 /// # Errors
 /// The file and why it cannot be used.
-pub(crate) fn client_config(
-    ca_file: Option<&Path>,
-) -> Result<Arc<ClientConfig>, (PathBuf, String)> {
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Trust, (PathBuf, String)> {
+    let mut further = Sha256::new();
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
@@ -31,6 +37,7 @@ pub(crate) fn client_config(
         let mut found = false;
         for cert in certs {
             let cert = cert.map_err(|error| fail(error.to_string()))?;
+            further.update(&cert);
             roots.add(cert).map_err(|error| fail(error.to_string()))?;
             found = true;
         }
@@ -44,5 +51,8 @@ pub(crate) fn client_config(
         .expect("ring offers TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    Ok(Trust {
+        config: Arc::new(config),
+        further_roots: further.finalize().into(),
+    })
 }

@@ -37,6 +37,10 @@ pub struct ServerTls {
     handshake_failures: AtomicU64,
 }
 
+/// A certificate and its key, read and found to be of use.
+#[derive(Clone, Debug)]
+pub struct Certificate(Arc<ServerConfig>);
+
 impl ServerTls {
     /// Reads certificate and key. It blocks on the disk.
     ///
@@ -51,13 +55,17 @@ impl ServerTls {
         })
     }
 
-    /// Reads both files again. It blocks on the disk; after an error the last ones stay.
+    /// Reads both files again, without using them yet. It blocks on the disk.
     ///
     /// # Errors
     /// The file that cannot be used, and what to do about it.
-    pub fn reload(&self) -> Result<(), ServerTlsError> {
-        self.newest.send_replace(server_config(&self.files)?);
-        Ok(())
+    pub fn read_again(&self) -> Result<Certificate, ServerTlsError> {
+        server_config(&self.files).map(Certificate)
+    }
+
+    /// Gives new connections what was read.
+    pub fn use_from_now_on(&self, certificate: Certificate) {
+        self.newest.send_replace(certificate.0);
     }
 
     /// Connections that closed before they had a TLS session: refused, given up or timed out.

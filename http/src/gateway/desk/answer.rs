@@ -121,13 +121,13 @@ impl Desk {
             kind
         };
         let key = client_key(headers).ok_or_else(|| refused(ErrorKind::ApiKeyMissing))?;
-        let client = match watch.client_of(key) {
+        let client = match watch.client_of(key, self.plan.number) {
             Some(client) => client,
             None => {
                 let digest: [u8; 32] = Sha256::digest(key).into();
                 let client = self.plan.client(&digest);
                 let client = client.ok_or_else(|| refused(ErrorKind::ApiKeyInvalid))?;
-                watch.remember(key, client);
+                watch.remember(key, self.plan.number, client);
                 client
             }
         };
@@ -189,7 +189,7 @@ impl Desk {
             &envelope,
             endpoint,
             header_value(settlement.request_id()),
-            self.anchor.get().1.0 / 1000,
+            self.fixtures.unix_seconds(),
         );
         let mut reply = self.deliver(asked, choice, client, settlement).await;
         standing.put(reply.headers_mut());
@@ -301,7 +301,7 @@ impl Desk {
     /// Lets the control plane answer.
     async fn hand_over(&self, parts: Parts, body: Incoming, peer: SocketAddr) -> Reply {
         let path = parts.uri.path();
-        if self.is_control_apart && path != "/health" && path != "/ready" {
+        if self.fixtures.is_control_apart && path != "/health" && path != "/ready" {
             return own_reply(
                 ErrorKind::UnknownEndpoint,
                 ErrorKind::UnknownEndpoint.body(),
@@ -312,7 +312,8 @@ impl Desk {
             Err(refusal) => return own_reply(refusal.kind, refusal.body),
         };
         let request = Request::from_parts(parts, body);
-        self.handover
+        self.fixtures
+            .handover
             .call(request, peer)
             .await
             .map(ReplyBody::whole)

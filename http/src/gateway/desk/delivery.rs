@@ -156,7 +156,7 @@ impl Desk {
         } = lesson;
         // What is asked for, and a little more, so that not all come back at once.
         let at_least = |asked_for: Duration| {
-            let unit = self.chance.borrow_mut().unit();
+            let unit = self.fixtures.chance.borrow_mut().unit();
             let jitter = pause(self.plan.policy.retry.interval, trip.here(), unit);
             match asked_for {
                 Duration::ZERO => jitter,
@@ -259,7 +259,7 @@ impl Desk {
         endpoint: Endpoint,
         body: &[u8],
     ) -> Result<Response<UpstreamBody>, UpstreamFault> {
-        let now_unix_s = self.anchor.get().1.0 / 1000;
+        let now_unix_s = self.fixtures.unix_seconds();
         let reply = self.simulators[provider].as_ref().and_then(|simulator| {
             let simulator = &mut simulator.borrow_mut();
             simulated::reply(simulator, endpoint, body, now_unix_s)

@@ -74,7 +74,10 @@ impl Desk {
         }
         let id = header_value(&request_id);
         reply.headers_mut().insert(X_REQUEST_ID, id);
-        self.ingest.counters.answered(reply.status().as_u16());
+        self.fixtures
+            .ingest
+            .counters
+            .answered(reply.status().as_u16());
         reply
     }
 
@@ -196,7 +199,7 @@ impl Desk {
 
     /// Claims and records what was read.
     async fn settle(&self, intaking: &mut Intaking) {
-        let counters = &self.ingest.counters;
+        let counters = &self.fixtures.ingest.counters;
         let rejected = intaking.report.tally.rejected;
         counters.add(Tally {
             rejected: rejected - intaking.rejected_counted,
@@ -206,7 +209,7 @@ impl Desk {
         loop {
             let now = Instant::now();
             let tally = {
-                let mut writer = self.writer.borrow_mut();
+                let mut writer = self.fixtures.writer.borrow_mut();
                 intaking.batch.settle(&counters.ledger, &mut writer, now)
             };
             counters.add(tally);
@@ -222,12 +225,12 @@ impl Desk {
     fn read_line(&self, intaking: &mut Reading<'_>, number: u64, text: Text<'_>) {
         let read = match text {
             Text::TooLong => Err(Fault::LineTooLong(LINE_BYTES_MAX)),
-            Text::Whole(text) => self.ingest.intake.borrow_mut().read(
+            Text::Whole(text) => self.fixtures.ingest.intake.borrow_mut().read(
                 (&self.plan, &self.prices.borrow().0),
                 intaking.client,
                 text,
                 intaking.now,
-                &self.ingest.counters.ledger,
+                &self.fixtures.ingest.counters.ledger,
                 intaking.batch,
             ),
         };

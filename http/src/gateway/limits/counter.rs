@@ -1,14 +1,13 @@
 //! A worker's side of the limits: claims before, settles after.
 
 use super::standing::push_duration;
-use super::{ClientLedger, Estimate, Ledgers, Standing};
+use super::{ClientLedger, Estimate, Ledgers, OwnSeat, Standing};
 use crate::gateway::error::Refusal;
 use crate::wire::openai_error::ErrorKind;
 use bytes::BytesMut;
 use coo_llm_core::limiter::{Full, Reserved, Seat, Taken};
 use coo_llm_core::record::Limit;
 use coo_llm_core::{NanoUsd, UnixMillis};
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,13 +38,11 @@ pub(crate) struct Moment {
 #[derive(Debug)]
 pub(crate) struct Counter {
     pub(super) ledgers: Arc<Ledgers>,
-    /// `None` for a worker that the ledgers were not made for.
-    pub(super) seat: RefCell<Option<Seat>>,
+    pub(super) seat: OwnSeat,
 }
 
 impl Counter {
-    pub(crate) fn new(ledgers: Arc<Ledgers>, worker: usize) -> Self {
-        let seat = RefCell::new(ledgers.seat(worker));
+    pub(crate) fn new(ledgers: Arc<Ledgers>, seat: OwnSeat) -> Self {
         Self { ledgers, seat }
     }
 

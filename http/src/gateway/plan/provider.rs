@@ -49,6 +49,8 @@ enum Way {
 pub(crate) struct Tls {
     pub(crate) config: Arc<rustls::ClientConfig>,
     pub(crate) name: ServerName<'static>,
+    /// The digest of the further roots; of nothing where there are none.
+    further_roots: [u8; 32],
 }
 
 impl std::fmt::Debug for Tls {
@@ -60,7 +62,7 @@ impl std::fmt::Debug for Tls {
 }
 
 /// How the simulator behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SimPlan {
     pub(crate) profile: SimProfile,
     pub(crate) seed: u64,
@@ -73,10 +75,10 @@ pub(crate) struct KeyPlan {
     pub(crate) sent: Option<SentKey>,
     /// The `key` label.
     pub(crate) label: String,
-    /// Whether it is set aside; all workers share it.
-    pub(crate) aside: Aside,
-    /// What its provider says is left of its limits.
-    pub(crate) quota: Quota,
+    /// Whether it is set aside; all workers share it, and the plans that have this key.
+    pub(crate) aside: Arc<Aside>,
+    /// What its provider says is left of its limits; shared too.
+    pub(crate) quota: Arc<Quota>,
 }
 
 /// A key as a header has it; both are marked sensitive.
@@ -138,15 +140,22 @@ pub(crate) struct ProviderPlan {
     pub(crate) limits: coo_llm_config::Limits,
     /// Until when a worker leaves it alone, by the plan's clock; 0 where none does. The
     /// last word of any worker, for the control plane alone.
-    pub(crate) down_until_ms: AtomicU64,
+    pub(crate) down_until_ms: Arc<AtomicU64>,
     /// The series of a retry here, by the trouble's number.
     pub(crate) retries: [EventId; Trouble::ALL.len()],
     /// The series of a fallback from here, in the order of the plan's fallbacks.
     pub(crate) fallbacks: Box<[EventId]>,
 }
 
-impl ProviderPlan {
-    pub(super) fn new(provider: &Provider, catalog: &Catalog) -> Result<Self, PlanError> {
+/// What of a provider can fail to be made.
+#[derive(Debug)]
+pub(super) struct Parts {
+    kind: Kind,
+    keys: Box<[KeyPlan]>,
+}
+
+impl Parts {
+    pub(super) fn new(provider: &Provider) -> Result<Self, PlanError> {
         let kind = match provider.kind {
             ProviderType::Simulator => Kind::Simulator(sim_plan(provider)),
             _ => Kind::Http(Box::new(Target::new(provider)?)),
@@ -162,6 +171,16 @@ impl ProviderPlan {
         if keys.is_empty() {
             keys.push(KeyPlan::keyless(&provider.id));
         }
+        Ok(Self {
+            kind,
+            keys: keys.into(),
+        })
+    }
+}
+
+impl ProviderPlan {
+    pub(super) fn new(provider: &Provider, parts: Parts, catalog: &Catalog) -> Self {
+        let Parts { kind, keys } = parts;
         let prices = provider.pricing.map(|prices| Arc::new(prices.into()));
         let mut listed_prices = Vec::new();
         let mut plan = |name: &str, own: Option<Arc<PriceList>>| {
@@ -194,12 +213,12 @@ impl ProviderPlan {
         } else {
             Box::default()
         };
-        Ok(Self {
+        Self {
             id: provider.id.as_str().into(),
             series: catalog.provider(&provider.id),
             kind,
             dialect: Dialect::of(provider.kind),
-            keys: keys.into(),
+            keys,
             default_model: provider.model.as_deref().map(Into::into),
             models,
             takes_any,
@@ -209,11 +228,31 @@ impl ProviderPlan {
             unconfirmed,
             timeouts: provider.timeouts,
             limits: provider.limits,
-            down_until_ms: AtomicU64::new(0),
+            down_until_ms: Arc::default(),
             retries: Trouble::ALL
                 .map(|why| catalog.event(Family::Retries, &[&provider.id, why.as_str()])),
             fallbacks: Box::default(),
-        })
+        }
+    }
+
+    /// Whether it is reached as the other one is.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Http(here), Kind::Http(there)) => here.is_same(there),
+            (Kind::Simulator(this), Kind::Simulator(that)) => this == that,
+            _ => false,
+        }
+    }
+
+    /// Takes over what is known of it and its keys.
+    pub(super) fn takes_over(&mut self, known: &Self) {
+        self.down_until_ms = Arc::clone(&known.down_until_ms);
+        for key in &mut self.keys {
+            if let Some(known) = known.keys.iter().find(|known| known.is_same(key)) {
+                key.aside = Arc::clone(&known.aside);
+                key.quota = Arc::clone(&known.quota);
+            }
+        }
     }
 
     /// Makes the series of fallbacks from here to these providers.
@@ -266,6 +305,12 @@ fn routes(catalog: &Catalog, provider: &str, model: &str, keys: &[KeyPlan]) -> B
 }
 
 impl KeyPlan {
+    /// Whether it is the same key.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let bare = |key: &Self| key.sent.as_ref().map(|sent| sent.bare.clone());
+        self.label == other.label && bare(self) == bare(other)
+    }
+
     /// For a provider that asks for no key: labelled as the empty key would be, since
     /// `none` means that no provider was chosen.
     fn keyless(provider: &str) -> Self {
@@ -273,8 +318,8 @@ impl KeyPlan {
         Self {
             sent: None,
             label,
-            aside: Aside::default(),
-            quota: Quota::default(),
+            aside: Arc::default(),
+            quota: Arc::default(),
         }
     }
 
@@ -289,13 +334,19 @@ impl KeyPlan {
         Some(Self {
             sent: Some(sent),
             label,
-            aside: Aside::default(),
-            quota: Quota::default(),
+            aside: Arc::default(),
+            quota: Arc::default(),
         })
     }
 }
 
 impl Target {
+    /// Whether a connection to one is as good as one to the other.
+    fn is_same(&self, other: &Self) -> bool {
+        let names = |target: &Self| target.tls.as_ref().map(|tls| tls.further_roots);
+        (&self.host, self.port, names(self)) == (&other.host, other.port, names(other))
+    }
+
     /// The path here of the service at that place of the dialect, with the request's
     /// query.
     pub(crate) fn uri(&self, place: usize, model: &str, query: Option<&str>) -> Uri {
@@ -335,7 +386,7 @@ impl Target {
         let host = authority.host().trim_matches(['[', ']']).to_owned();
         let is_https = uri.scheme_str() == Some("https");
         let tls = if is_https {
-            let config = crate::tls::client_config(provider.ca_file.as_deref()).map_err(
+            let trust = crate::tls::client_config(provider.ca_file.as_deref()).map_err(
                 |(path, reason)| PlanError::CaFile {
                     provider: provider.id.clone(),
                     path,
@@ -343,7 +394,11 @@ impl Target {
                 },
             )?;
             let name = ServerName::try_from(host.clone()).map_err(|_| bad("has no host name"))?;
-            Some(Tls { config, name })
+            Some(Tls {
+                config: trust.config,
+                name,
+                further_roots: trust.further_roots,
+            })
         } else {
             None
         };

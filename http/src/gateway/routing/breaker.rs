@@ -54,6 +54,18 @@ impl Breaker {
         }
     }
 
+    /// Goes by another rule from now on. One that is turned off leaves nobody alone.
+    pub(crate) fn obey(&mut self, rule: Rule) {
+        if rule.window != self.rule.window {
+            // Their places are counted in parts of the window.
+            self.parts = [Part::default(); PARTS];
+        }
+        if !rule.enabled {
+            self.state = State::Closed;
+        }
+        self.rule = rule;
+    }
+
     /// When the next request may try, if none may now.
     pub(crate) fn closed_until(&self, now: Instant) -> Option<Instant> {
         match self.state {
@@ -169,6 +181,37 @@ mod tests {
         window: Duration::from_secs(10),
         open: Duration::from_secs(15),
     };
+
+    #[test]
+    fn another_rule_holds_from_now_on() {
+        let start = Instant::now();
+        let mut breaker = Breaker::new(RULE, start);
+        breaker.failed(start);
+        // Two in a row are enough now, and the first one counts.
+        breaker.obey(Rule {
+            failures: 2,
+            ..RULE
+        });
+        assert!(breaker.failed(start).is_some());
+        breaker.obey(RULE);
+        assert!(!breaker.is_closed(), "it goes on as it is");
+        breaker.obey(Rule {
+            enabled: false,
+            ..RULE
+        });
+        assert!(breaker.is_closed());
+        // Another window forgets its parts, which were of another length.
+        let mut breaker = Breaker::new(RULE, start);
+        for _ in 0..9 {
+            breaker.succeeded(start);
+        }
+        breaker.obey(Rule {
+            window: RULE.window / 2,
+            error_rate: 0.1,
+            ..RULE
+        });
+        assert_eq!(breaker.failed(start), None, "one of one, not the tenth");
+    }
 
     fn breaker(rule: Rule) -> (Breaker, impl Fn(u64) -> Instant) {
         let epoch = Instant::now();

@@ -2,6 +2,7 @@
 
 use coo_llm_config::Algorithm;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 /// The weights of `hybrid`: of the requests under way, the recent errors, the latency.
@@ -16,7 +17,8 @@ const HALF_LIFE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Keys {
     next: Cell<usize>,
-    keys: Box<[Known]>,
+    /// Shared with the keys of the plan before: what began under it ends there.
+    keys: Box<[Rc<Known>]>,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +59,17 @@ impl Keys {
     pub(crate) fn new(count: usize, first: usize) -> Self {
         Self {
             next: Cell::new(first),
-            keys: (0..count).map(|_| Known::default()).collect(),
+            keys: (0..count).map(|_| Rc::default()).collect(),
+        }
+    }
+
+    /// The keys of the same provider under the next plan: for each the place of the same
+    /// key among these, where it was there.
+    pub(crate) fn succeeded_by(&self, same: impl Iterator<Item = Option<usize>>) -> Self {
+        let known = |at: Option<usize>| at.map_or_else(Rc::default, |at| Rc::clone(&self.keys[at]));
+        Self {
+            next: self.next.clone(),
+            keys: same.map(known).collect(),
         }
     }
 

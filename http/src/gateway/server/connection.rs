@@ -2,8 +2,7 @@
 
 use super::handshake::Handshakes;
 use super::socket::{Socket, Watched};
-use super::{GatewayCounters, Watch};
-use crate::gateway::desk::Desk;
+use super::{Desks, GatewayCounters, Watch};
 use coo_llm_runtime::{CoarseTimer, TcpStream};
 use http::Request;
 use hyper::body::Incoming;
@@ -75,13 +74,15 @@ impl Connections {
     /// The task of one connection. It counts as open from now on.
     pub(super) fn serve(
         self: &Rc<Self>,
-        desk: Rc<Desk>,
+        desks: Rc<Desks>,
         stream: TcpStream,
         peer: SocketAddr,
         tls: Option<Handshakes>,
     ) -> impl Future<Output = ()> + 'static {
+        let desk = desks.current();
         let plan = desk.plan();
-        let watch = Rc::new(Watch::new(plan.header_timeout, plan.idle_timeout));
+        let header_timeout = plan.header_timeout;
+        let watch = Rc::new(Watch::new(header_timeout, plan.idle_timeout));
         let entry = self.enter(Rc::clone(&watch));
         async move {
             let connections = Rc::clone(&entry.connections);
@@ -89,7 +90,7 @@ impl Connections {
                 None => Some(Socket::Plain(stream)),
                 Some(tls) => {
                     let is_draining = &connections.is_draining;
-                    let time_max = desk.plan().header_timeout;
+                    let time_max = header_timeout;
                     let stream = tls.accept(stream, &watch, is_draining, time_max).await;
                     // From here on it is as idle as a new connection.
                     watch.answered();
@@ -97,7 +98,7 @@ impl Connections {
                 }
             };
             if let Some(socket) = socket {
-                run(&connections, &desk, socket, peer, &watch).await;
+                run(&connections, &desks, socket, peer, &watch).await;
             }
             drop(entry);
         }
@@ -139,13 +140,14 @@ impl Drop for Entry {
 
 async fn run(
     connections: &Connections,
-    desk: &Rc<Desk>,
+    desks: &Rc<Desks>,
     socket: Socket,
     peer: SocketAddr,
     watch: &Rc<Watch>,
 ) {
     let service = service_fn(|request: Request<Incoming>| {
-        let (desk, watch) = (Rc::clone(desk), Rc::clone(watch));
+        // The one of now: it answers this request to its end, whatever is reloaded.
+        let (desk, watch) = (desks.current(), Rc::clone(watch));
         async move {
             watch.works();
             let reply = desk.answer(request, peer, &watch).await;

@@ -18,6 +18,13 @@ enum Phase {
     Work,
 }
 
+/// Whose a key is: a place in the clients of the plan of this number, and of no other.
+struct Known {
+    key: Box<[u8]>,
+    plan: u64,
+    client: usize,
+}
+
 /// The state of one connection, written as it moves and looked at when its alarm rings.
 pub(crate) struct Watch {
     phase: Cell<Phase>,
@@ -26,8 +33,8 @@ pub(crate) struct Watch {
     idle_time_max: Duration,
     /// Since when the client takes none of the bytes that wait for it.
     blocked_since: Cell<Option<Instant>>,
-    /// The key that this connection sent last, and whose it is.
-    client: RefCell<Option<(Box<[u8]>, usize)>>,
+    /// The key that this connection sent last, and whose it is in which plan.
+    client: RefCell<Option<Known>>,
     /// The connection's task.
     task: RefCell<Option<Waker>>,
 }
@@ -92,19 +99,20 @@ impl Watch {
         self.enter(Phase::Idle);
     }
 
-    /// Whose key this is, if this connection sent it before: what it learns by the time
-    /// this takes, it knows.
-    pub(crate) fn client_of(&self, key: &[u8]) -> Option<usize> {
+    /// Whose key this is under the plan of this number, if this connection sent it before:
+    /// what it learns by the time this takes, it knows.
+    pub(crate) fn client_of(&self, key: &[u8], plan: u64) -> Option<usize> {
         let client = self.client.borrow();
         client
             .as_ref()
-            .filter(|(known, _)| **known == *key)
-            .map(|(_, client)| *client)
+            .filter(|known| known.plan == plan && *known.key == *key)
+            .map(|known| known.client)
     }
 
-    /// Remembers whose key it is.
-    pub(crate) fn remember(&self, key: &[u8], client: usize) {
-        self.client.replace(Some((key.into(), client)));
+    /// Remembers whose key it is under the plan of this number.
+    pub(crate) fn remember(&self, key: &[u8], plan: u64, client: usize) {
+        let key = key.into();
+        self.client.replace(Some(Known { key, plan, client }));
     }
 
     /// When the connection has waited for too long; `None` while it works and the client
