@@ -9,7 +9,8 @@ use std::process::ExitCode;
 /// Checks the file.
 pub(crate) fn run(file: Option<&Path>) -> ExitCode {
     match config_file::load(file) {
-        Ok((source, config)) => {
+        Ok((source, document)) => {
+            let config = document.config;
             // The files themselves are not the schema's, but `serve` would refuse them.
             if let Some(Err(error)) = config.server.tls.as_ref().map(ServerTls::load) {
                 say::answer(format_args!("{source}: {error}"));

@@ -1,7 +1,7 @@
 //! Finds the configuration: the file that was named, `./coo-llm.yaml`, or the built-in defaults.
 
 use crate::{exit, say};
-use coo_llm_config::{Config, Problems};
+use coo_llm_config::{Document, Problems};
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,15 +17,15 @@ pub(crate) const BUILTIN: &str = "built-in defaults";
 /// # Errors
 /// What is wrong with the file. Only a missing default file means the built-in defaults;
 /// one that is there and cannot be read is a problem.
-pub(crate) fn load(named: Option<&Path>) -> Result<(String, Config), Problems> {
+pub(crate) fn load(named: Option<&Path>) -> Result<(String, Document), Problems> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let is_missing =
         || matches!(path.symlink_metadata(), Err(e) if e.kind() == io::ErrorKind::NotFound);
     if named.is_none() && is_missing() {
-        return Ok((BUILTIN.into(), Config::builtin()));
+        return Ok((BUILTIN.into(), Document::builtin()));
     }
-    let config = coo_llm_config::load(path)?;
-    Ok((path.display().to_string(), config))
+    let document = Document::load(path)?;
+    Ok((path.display().to_string(), document))
 }
 
 /// Says in one line what is wrong and where to see the rest.

@@ -3,9 +3,9 @@
 mod load;
 mod status;
 
-use crate::gateway::{Failure, Running};
+use crate::gateway::{Failure, Running, Source};
 use crate::{exit, keys, say, signals};
-use coo_llm_config::{Config, LogLevel};
+use coo_llm_config::{Document, LogLevel};
 use load::Load;
 use std::io::{IsTerminal as _, stderr};
 use std::net::SocketAddr;
@@ -37,18 +37,19 @@ pub(crate) fn run(options: Options) -> ExitCode {
 
 fn demo(options: Options) -> Result<(), Failure> {
     let no_key = |error| Failure::system("no random key can be made", error);
-    let mut config = Config::builtin();
+    let mut document = Document::builtin();
+    let config = &mut document.config;
     if let Some(listen) = options.listen {
         config.server.listen = listen;
     }
     config.logging.level = LogLevel::Warn;
-    let made = keys::complete(&mut config, true).map_err(no_key)?;
+    let made = keys::complete(config, true).map_err(no_key)?;
     let mut client_keys: Vec<_> = made.client.iter().cloned().collect();
     for id in CLIENTS {
-        client_keys.push(keys::add_client(&mut config, id).map_err(no_key)?);
+        client_keys.push(keys::add_client(config, id).map_err(no_key)?);
     }
     // A line a request, some of which fail on purpose, would bury what the demo shows.
-    let running = Running::start(&config, false)?;
+    let running = Running::start(document, Source::None, false)?;
     let end = signals::end(running.control(), running.reload())
         .map_err(|error| Failure::system("signals cannot be handled", error))?;
     invite(&running, &made, options.rate);

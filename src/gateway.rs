@@ -1,29 +1,36 @@
 //! The running gateway: every part put together, started in order and stopped in order.
 //!
 //! ```text
-//! log -> meter -> plan -> control thread -> addresses, prices -> workers -> ready
+//! log -> meter -> plan -> control thread -> addresses, prices -> workers -> reloader -> ready
 //! ```
 
 mod budgets;
 mod extras;
+mod fixed;
 pub(crate) mod price_file;
+mod reloading;
 mod resolving;
 
+pub(crate) use reloading::Source;
+
 use crate::logging::{self, LogGuard, LogHandle};
-use coo_llm_config::{Config, Driver, MetricsAuth, Runtime, Secret, Workers as WorkerCount};
+use coo_llm_config::{Config, Document, Driver, Runtime, Workers as WorkerCount};
 use coo_llm_core::Meter;
 use coo_llm_exporters::prometheus::Namespace;
 use coo_llm_http::ServerTls;
 use coo_llm_http::control::{
-    AdminKey, Control, Metrics, MetricsPath, Options as ControlOptions, Readiness, State, Thread,
+    Access, Control, Metrics, MetricsPath, Options as ControlOptions, Order, Orders, Readiness,
+    State, Thread,
 };
-use coo_llm_http::gateway::{Gateway, Plan, RequestLog};
+use coo_llm_http::gateway::{
+    AddressBook, Gateway, Ledgers, Plan, PriceBook, RequestLog, Setup, Setups,
+};
 use coo_llm_runtime::{BackendChoice, DriverChoice, Options, Workers};
 use extras::Extras;
 use price_file::Prices;
+use reloading::{Reloader, Reloads, rights};
 use std::fmt::Display;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -50,7 +57,7 @@ pub(crate) struct Running {
     control: Thread,
     readiness: Readiness,
     tls: Option<Arc<ServerTls>>,
-    prices: Prices,
+    orders: Orders,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -58,19 +65,38 @@ pub(crate) struct Running {
 impl Running {
     /// Starts everything; when it returns, requests are answered.
     ///
-    /// Without `logs_requests` finished requests are counted and not logged.
-    pub(crate) fn start(config: &Config, logs_requests: bool) -> Result<Self, Failure> {
+    /// `source` is where a reload reads. Without `logs_requests` finished requests are counted and not logged.
+    pub(crate) fn start(
+        document: Document,
+        source: Source,
+        logs_requests: bool,
+    ) -> Result<Self, Failure> {
+        let config = &document.config;
         let (log, guard) = logging::start(&config.logging)
             .map_err(|error| Failure::system("the log cannot be opened", error))?;
         logging::install(&log).map_err(|error| Failure::system("the log", error))?;
         let series_max = u32::try_from(config.metrics.max_series).unwrap_or(u32::MAX);
         let meter = Meter::new(series_max);
         let plan = Plan::new(config, &meter).map_err(|error| Failure::Config(error.to_string()))?;
-        let plan = Arc::new(plan);
+        let literals = AddressBook::of_literals(&plan.hosts());
+        let count = match config.server.workers {
+            WorkerCount::Auto => coo_llm_runtime::cores(),
+            WorkerCount::Count(count) => usize::from(count),
+        };
+        let (prices, table) = Prices::open(config.prices.as_deref()).map_err(Failure::Config)?;
+        let book = PriceBook::new(&plan, table.as_ref());
+        prices.announce(table.as_ref(), &book, &plan);
+        let ledgers = Ledgers::new(&plan, count, &[]);
+        let setups = Setups::new(Setup::new(plan, literals, book, ledgers));
         let readiness = Readiness::new(State::NotConfigured);
-        let extras = Arc::new(Extras::new(log.clone()));
-        extras.watch_providers(Arc::clone(&plan));
-        let control = control(config, &meter, &readiness, &extras)?;
+        let reloads = Arc::new(Reloads::new());
+        let extras = Arc::new(Extras::new(log.clone(), Arc::clone(&reloads)));
+        extras.watch_setups(setups.clone());
+        extras.watch_prices(prices.clone());
+        let (admin_key, metrics_need_it) = rights(config);
+        let access = Access::new(admin_key, metrics_need_it);
+        let (orders, orders_end) = Orders::new();
+        let control = control(config, &meter, &readiness, &extras, &access, &orders)?;
         let tls = config.server.tls.as_ref().map(ServerTls::load);
         let tls = tls
             .transpose()
@@ -88,24 +114,12 @@ impl Running {
             };
             Failure::system(&place, error)
         })?;
-        let addresses = resolving::start(plan.hosts(), control.handle());
-        let (prices, books) = price_file::watch(config.prices.as_deref(), &plan, control.handle())
-            .map_err(|error| {
-                let path = config.prices.as_deref().unwrap_or(Path::new(""));
-                Failure::Config(format!("prices: {}: {error}", path.display()))
-            })?;
-        extras.watch_prices(prices.clone());
-        let count = match config.server.workers {
-            WorkerCount::Auto => coo_llm_runtime::cores(),
-            WorkerCount::Count(count) => usize::from(count),
-        };
+        resolving::start(setups.clone(), control.handle());
         let gateway = Gateway::new(
-            plan,
-            addresses,
-            books,
+            &setups,
             control.handover(),
             config.server.admin_listen.is_some(),
-            request_log(log, logs_requests),
+            request_log(log.clone(), logs_requests),
             count,
         )
         .with_tls(tls.clone());
@@ -114,8 +128,7 @@ impl Running {
             extras.watch_tls(Arc::clone(tls));
         }
         extras.watch_ingest(gateway.ingest_counters());
-        extras.watch_budgets(gateway.ledgers());
-        budgets::start(gateway.ledgers(), control.handle());
+        budgets::start(setups.clone(), control.handle());
         let options = Options {
             workers: count,
             backend: match config.server.runtime {
@@ -149,6 +162,18 @@ impl Running {
                 "the runtime is chosen"
             ),
         }
+        let reloader = Reloader {
+            source,
+            setups,
+            workers: count,
+            tls: tls.clone(),
+            prices,
+            access,
+            log,
+            reloads,
+            document,
+        };
+        control.handle().spawn(reloader.follow(orders_end));
         readiness.set(State::Ready);
         tracing::info!(listen = %workers.local_addr(), "coo-llm serves");
         Ok(Self {
@@ -157,7 +182,7 @@ impl Running {
             control,
             readiness,
             tls,
-            prices,
+            orders,
             _log: guard,
         })
     }
@@ -177,22 +202,17 @@ impl Running {
         self.tls.clone()
     }
 
-    /// What SIGHUP does: reads the certificate and the price file again.
+    /// What SIGHUP does: reads the configuration, and what it names, again.
     pub(crate) fn reload(&self) -> impl Fn() + Send + 'static {
-        let (prices, tls) = (self.prices.clone(), self.tls.clone());
+        let (orders, runtime) = (self.orders.clone(), self.control.handle().clone());
         move || {
-            let has_prices = prices.reload();
-            if let Some(tls) = tls.clone() {
-                // It reads files, which the control thread does not wait for.
-                tokio::task::spawn_blocking(move || match tls.reload() {
-                    Ok(()) => tracing::info!("SIGHUP: the certificate was read again"),
-                    Err(error) => tracing::error!(%error, "SIGHUP: the last certificate stays"),
-                });
-            } else if !has_prices {
-                tracing::warn!("SIGHUP: reloading the configuration is not in this version yet");
-                return;
-            }
-            tracing::info!("SIGHUP: the configuration itself is not reloaded in this version yet");
+            let orders = orders.clone();
+            runtime.spawn(async move {
+                // What comes of it is in the log.
+                if orders.give(Order::Use(None)).await.is_none() {
+                    tracing::warn!("SIGHUP: too many reloads wait; this one is left out");
+                }
+            });
         }
     }
 
@@ -233,6 +253,8 @@ fn control(
     meter: &Meter,
     readiness: &Readiness,
     extras: &Arc<Extras>,
+    access: &Access,
+    orders: &Orders,
 ) -> Result<Control, Failure> {
     let endpoint = &config.logging.prometheus;
     let path = MetricsPath::parse(&endpoint.endpoint).ok_or_else(|| {
@@ -247,19 +269,14 @@ fn control(
     let metrics = Metrics {
         path,
         namespace,
-        needs_admin_key: config.server.metrics_auth == MetricsAuth::Bearer,
         native_histograms: config.metrics.native_histograms,
         build: vec![("version", env!("CARGO_PKG_VERSION").to_owned())],
     };
     let extras = Arc::clone(extras);
     Ok(Control {
         meter: meter.clone(),
-        admin_key: config
-            .server
-            .admin_api_key
-            .as_ref()
-            .map(Secret::expose)
-            .and_then(AdminKey::new),
+        access: access.clone(),
+        config: Some(orders.clone()),
         metrics: endpoint.enabled.then_some(metrics),
         readiness: readiness.clone(),
         started: SystemTime::now(),

@@ -21,7 +21,7 @@ use output::Output;
 pub(crate) use rfc3339::Rfc3339;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::Level;
@@ -36,6 +36,15 @@ const WRITE_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a stop waits for a log that cannot be written, such as a full pipe.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// All levels, to find one by its number.
+const LEVELS: [LogLevel; 5] = [
+    LogLevel::Error,
+    LogLevel::Warn,
+    LogLevel::Info,
+    LogLevel::Debug,
+    LogLevel::Trace,
+];
 
 /// What travels to the log thread.
 #[derive(Debug)]
@@ -53,15 +62,31 @@ enum Message {
 pub(crate) struct LogHandle {
     queue: Sender<Message>,
     dropped: Arc<AtomicU64>,
-    level: Level,
+    /// A [`LogLevel`], by its number.
+    level: Arc<AtomicU8>,
 }
 
 impl LogHandle {
     /// Logs a finished request, if its level is wanted. Never waits.
     pub(crate) fn request(&self, line: RequestLine) {
-        if line::request_level(&line) <= self.level {
+        if line::request_level(&line) <= self.level() {
             self.send(Message::Request(Box::new(line)));
         }
+    }
+
+    /// The least severe level that is written.
+    fn level(&self) -> Level {
+        // Relaxed: nothing else is published with it.
+        let number = self.level.load(Ordering::Relaxed);
+        let known = LEVELS.into_iter().find(|known| *known as u8 == number);
+        level(known.unwrap_or(LogLevel::Trace))
+    }
+
+    /// Writes what is of this level from now on.
+    pub(crate) fn set_level(&self, level: LogLevel) {
+        self.level.store(level as u8, Ordering::Relaxed);
+        // What each line of code was told about its level is asked for again.
+        tracing::callsite::rebuild_interest_cache();
     }
 
     /// Lines lost so far: the queue was full, or the output could not be written.
@@ -103,7 +128,7 @@ impl Drop for LogGuard {
 /// # Errors
 /// The file cannot be opened, or no thread be started.
 pub(crate) fn start(config: &Logging) -> io::Result<(LogHandle, LogGuard)> {
-    start_with(Output::open(config)?, level(config.level))
+    start_with(Output::open(config)?, config.level)
 }
 
 /// Makes `handle` the destination of all `tracing` events of this process.
@@ -116,14 +141,14 @@ pub(crate) fn install(
     tracing::subscriber::set_global_default(subscriber::JsonSubscriber::new(handle.clone()))
 }
 
-fn start_with(output: Output, level: Level) -> io::Result<(LogHandle, LogGuard)> {
+fn start_with(output: Output, level: LogLevel) -> io::Result<(LogHandle, LogGuard)> {
     let (queue, messages) = bounded(QUEUE_LINES_MAX);
     let (done, finished) = bounded(1);
     let dropped = Arc::new(AtomicU64::new(0));
     let handle = LogHandle {
         queue: queue.clone(),
         dropped: Arc::clone(&dropped),
-        level,
+        level: Arc::new(AtomicU8::new(level as u8)),
     };
     thread::Builder::new().name("log".into()).spawn(move || {
         write_all(&messages, output, &dropped);

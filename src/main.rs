@@ -20,7 +20,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
         Ok(Command::Serve { config }) => match config_file::load(config.as_deref()) {
-            Ok((source, config)) => serve::run(config, source == config_file::BUILTIN),
+            Ok((source, document)) => serve::run(document, config, source == config_file::BUILTIN),
             Err(problems) => config_file::refuse(&problems),
         },
         Ok(Command::Demo(options)) => demo::run(options),

@@ -1,23 +1,25 @@
 //! `coo-llm serve`.
 
-use crate::gateway::{Failure, Running};
+use crate::gateway::{Failure, Running, Source};
 use crate::keys::{self, Made};
 use crate::{exit, say, signals};
-use coo_llm_config::Config;
+use coo_llm_config::Document;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Runs the gateway until it is told to end.
-pub(crate) fn run(mut config: Config, is_builtin: bool) -> ExitCode {
-    match serve(&mut config, is_builtin) {
+/// Runs the gateway until it is told to end. `file` is what the command line named, which
+/// a reload reads again.
+pub(crate) fn run(document: Document, file: Option<PathBuf>, is_builtin: bool) -> ExitCode {
+    match serve(document, file, is_builtin) {
         Ok(()) => exit::FINE,
         Err(failure) => exit::failed(failure),
     }
 }
 
-fn serve(config: &mut Config, is_builtin: bool) -> Result<(), Failure> {
-    let made = keys::complete(config, is_builtin)
+fn serve(mut document: Document, file: Option<PathBuf>, is_builtin: bool) -> Result<(), Failure> {
+    let made = keys::complete(&mut document.config, is_builtin)
         .map_err(|error| Failure::system("no random key can be made", error))?;
-    let running = Running::start(config, true)?;
+    let running = Running::start(document, Source::File(file), true)?;
     let end = signals::end(running.control(), running.reload())
         .map_err(|error| Failure::system("signals cannot be handled", error))?;
     let scheme = if running.tls().is_some() {

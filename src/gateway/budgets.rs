@@ -1,7 +1,7 @@
 //! Says once a period in the log that a client's budget is spent.
 
 use coo_llm_core::UnixMillis;
-use coo_llm_http::gateway::{BudgetStanding, Ledgers};
+use coo_llm_http::gateway::{BudgetStanding, Setups};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,11 +17,11 @@ pub(super) fn now() -> UnixMillis {
 }
 
 /// Starts to look, until the control plane ends.
-pub(super) fn start(ledgers: Arc<Ledgers>, runtime: &Handle) {
+pub(super) fn start(setups: Setups, runtime: &Handle) {
     runtime.spawn(async move {
         let mut said = Said::default();
         loop {
-            for standing in said.news(ledgers.budgets(now())) {
+            for standing in said.news(setups.current().ledgers.budgets(now())) {
                 tracing::warn!(
                     client_id = &*standing.client,
                     budget_usd = standing.budget.as_usd_f64(),

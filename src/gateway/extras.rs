@@ -1,39 +1,40 @@
 //! The metrics that do not come from the meter: of the log, the workers, the connections.
 
 use super::price_file::Prices;
+use super::reloading::Reloads;
 use crate::logging::LogHandle;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
 use coo_llm_http::ServerTls;
 use coo_llm_http::gateway::ingest::IngestCounters;
-use coo_llm_http::gateway::{GatewayCounters, Ledgers, Plan};
+use coo_llm_http::gateway::{GatewayCounters, Ledgers, Plan, Setups};
 use coo_llm_runtime::{Counters, Selection};
 use std::sync::{Arc, OnceLock};
 
 /// What is read at each scrape; parts that do not run yet have no samples.
 pub(super) struct Extras {
     log: LogHandle,
+    reloads: Arc<Reloads>,
     connections: OnceLock<Arc<GatewayCounters>>,
     ingest: OnceLock<Arc<IngestCounters>>,
-    plan: OnceLock<Arc<Plan>>,
+    setups: OnceLock<Setups>,
     tls: OnceLock<Arc<ServerTls>>,
     tasks: OnceLock<Counters>,
     prices: OnceLock<Prices>,
     runtime: OnceLock<[String; 2]>,
-    ledgers: OnceLock<Arc<Ledgers>>,
 }
 
 impl Extras {
-    pub(super) fn new(log: LogHandle) -> Self {
+    pub(super) fn new(log: LogHandle, reloads: Arc<Reloads>) -> Self {
         Self {
             log,
+            reloads,
             connections: OnceLock::new(),
             ingest: OnceLock::new(),
-            plan: OnceLock::new(),
+            setups: OnceLock::new(),
             tls: OnceLock::new(),
             tasks: OnceLock::new(),
             prices: OnceLock::new(),
             runtime: OnceLock::new(),
-            ledgers: OnceLock::new(),
         }
     }
 
@@ -42,8 +43,8 @@ impl Extras {
         let _set = self.connections.set(counters);
     }
 
-    pub(super) fn watch_providers(&self, plan: Arc<Plan>) {
-        let _set = self.plan.set(plan);
+    pub(super) fn watch_setups(&self, setups: Setups) {
+        let _set = self.setups.set(setups);
     }
 
     pub(super) fn watch_tls(&self, tls: Arc<ServerTls>) {
@@ -56,10 +57,6 @@ impl Extras {
 
     pub(super) fn watch_tasks(&self, counters: Counters) {
         let _set = self.tasks.set(counters);
-    }
-
-    pub(super) fn watch_budgets(&self, ledgers: Arc<Ledgers>) {
-        let _set = self.ledgers.set(ledgers);
     }
 
     pub(super) fn watch_prices(&self, prices: Prices) {
@@ -78,7 +75,8 @@ impl Extras {
         let gauge =
             |name, help, value| Extra::new(Kind::Gauge, name, help).with(&[], Value::Count(value));
         let mut families = vec![
-            Extra::config_last_reload_success(true),
+            Extra::config_last_reload_success(self.reloads.is_last_one_used()),
+            Extra::config_last_reload_timestamp(self.reloads.used_since()),
             counter(
                 "log_lines_dropped",
                 "Log lines lost because the log could not keep up.",
@@ -107,8 +105,10 @@ impl Extras {
                 connections.accept_errors(),
             ));
         }
-        if let Some(plan) = self.plan.get() {
-            families.extend(providers(plan));
+        if let Some(setups) = self.setups.get() {
+            let setup = setups.current();
+            families.extend(providers(&setup.plan));
+            families.extend(budgets(&setup.ledgers));
         }
         if let Some(tls) = self.tls.get() {
             families.push(counter(
@@ -127,9 +127,6 @@ impl Extras {
                 "Tasks on the workers that panicked; each is a fault of the gateway.",
                 tasks.task_panics(),
             ));
-        }
-        if let Some(ledgers) = self.ledgers.get() {
-            families.extend(budgets(ledgers));
         }
         if let Some(table) = self.prices.get().and_then(Prices::in_use) {
             let info = Extra::new(Kind::Info, "price_table", "The price file in use.");

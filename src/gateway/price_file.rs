@@ -9,13 +9,11 @@ use coo_llm_http::gateway::{Plan, PriceBook};
 use std::fs::{File, Metadata};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
 
 /// How often the file's length and time are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(3);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3);
 
 /// What tells, without reading it, that a file may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +103,11 @@ impl PriceFile {
         Ok((file, table))
     }
 
-    /// Looks whether the file has another content; without `is_asked` only where its length
-    /// or time differ from those that were read last.
-    fn look(&mut self, is_asked: bool) -> Looked {
+    /// Looks whether the file has another content, where its length or time differ from
+    /// those that were read last.
+    fn look(&mut self) -> Looked {
         let now = std::fs::metadata(&self.path).ok().as_ref().map(Stamp::from);
-        if !is_asked && now == self.stamp {
+        if now == self.stamp {
             return Looked::Unchanged;
         }
         // Also where it is bad: it is read again when it changes again.
@@ -145,95 +143,66 @@ fn version(table: &PriceTable, stamp: Stamp) -> String {
     version.or_else(day).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// What the control side holds of the prices.
+/// The file of prices in use, if there is one. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Prices {
-    file: Option<Arc<Mutex<PriceFile>>>,
-    asked: Arc<Notify>,
-}
+pub(super) struct Prices(Arc<Mutex<Option<PriceFile>>>);
 
 impl Prices {
+    /// Reads the file, if one is configured.
+    ///
+    /// # Errors
+    /// What is wrong with it: nobody meant to go by other prices.
+    pub(super) fn open(path: Option<&Path>) -> Result<(Self, Option<PriceTable>), String> {
+        let opened = path.map(PriceFile::open).transpose().map_err(|error| {
+            let path = path.unwrap_or(Path::new(""));
+            format!("prices: {}: {error}", path.display())
+        })?;
+        let (file, table) = opened.unzip();
+        Ok((Self(Arc::new(Mutex::new(file))), table))
+    }
+
     /// What is in use, for `/metrics`; `None` without a file.
     pub(super) fn in_use(&self) -> Option<InUse> {
-        Some(locked(self.file.as_deref()?).in_use.clone())
+        Some(self.lock().as_ref()?.in_use.clone())
     }
 
-    /// Reads the file again, soon; says whether there is one.
-    pub(super) fn reload(&self) -> bool {
-        self.asked.notify_one();
-        self.file.is_some()
+    /// Goes by the file of the other one from now on.
+    pub(super) fn replace(&self, other: &Self) {
+        *self.lock() = other.lock().take();
     }
-}
 
-fn locked(file: &Mutex<PriceFile>) -> std::sync::MutexGuard<'_, PriceFile> {
-    // What a panic left behind is a file as it was read last.
-    file.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes the first book, and further ones when the file changes.
-///
-/// # Errors
-/// What is wrong with the file.
-pub(super) fn watch(
-    path: Option<&Path>,
-    plan: &Arc<Plan>,
-    runtime: &Handle,
-) -> Result<(Prices, watch::Receiver<Arc<PriceBook>>), PriceTableError> {
-    let opened = path.map(PriceFile::open).transpose()?;
-    let (file, table) = opened.unzip();
-    let book = PriceBook::new(plan, table.as_ref());
-    if let Some((path, table)) = path.zip(table.as_ref()) {
-        announce(path, table, &book, plan);
-    }
-    let (publish, books) = watch::channel(Arc::new(book));
-    let prices = Prices {
-        file: file.map(|file| Arc::new(Mutex::new(file))),
-        asked: Arc::default(),
-    };
-    let Prices { file, asked } = prices.clone();
-    let plan = Arc::clone(plan);
-    runtime.spawn(async move {
-        let Some(file) = file else {
-            // Kept open: workers take a closed channel for the end.
-            publish.closed().await;
-            return;
-        };
-        loop {
-            let is_asked = tokio::time::timeout(LOOK_EVERY, asked.notified())
-                .await
-                .is_ok();
-            let (file, plan) = (Arc::clone(&file), Arc::clone(&plan));
-            // The control thread does not wait for the disk, nor for megabytes of JSON.
-            let looked = tokio::task::spawn_blocking(move || look(&file, is_asked, &plan)).await;
-            match looked {
-                Ok(Some(book)) => {
-                    publish.send_replace(Arc::new(book));
-                }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "the price file was not looked at"),
+    /// One look at the file; a book for `plan` where its content is new and good. It
+    /// blocks on the disk.
+    pub(super) fn look(&self, plan: &Plan) -> Option<PriceBook> {
+        let mut file = self.lock();
+        let file = file.as_mut()?;
+        match file.look() {
+            Looked::Unchanged => None,
+            Looked::New(table) => {
+                let book = PriceBook::new(plan, Some(&table));
+                announce(&file.path, &table, &book, plan);
+                Some(book)
+            }
+            Looked::Bad(error) => {
+                tracing::error!(
+                    file = %file.path.display(), %error,
+                    "the price file is bad: the prices that were read before stay"
+                );
+                None
             }
         }
-    });
-    Ok((prices, books))
-}
+    }
 
-/// One look at the file; a book where its content is new and good.
-fn look(file: &Mutex<PriceFile>, is_asked: bool, plan: &Plan) -> Option<PriceBook> {
-    let mut file = locked(file);
-    match file.look(is_asked) {
-        Looked::Unchanged => None,
-        Looked::New(table) => {
-            let book = PriceBook::new(plan, Some(&table));
-            announce(&file.path, &table, &book, plan);
-            Some(book)
+    /// Says in the log what was read.
+    pub(super) fn announce(&self, table: Option<&PriceTable>, book: &PriceBook, plan: &Plan) {
+        if let (Some(file), Some(table)) = (&*self.lock(), table) {
+            announce(&file.path, table, book, plan);
         }
-        Looked::Bad(error) => {
-            tracing::error!(
-                file = %file.path.display(), %error,
-                "the price file is bad: the prices that were read before stay"
-            );
-            None
-        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<PriceFile>> {
+        // What a panic left behind is a file as it was read last.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -274,33 +243,27 @@ mod tests {
             (table.hash(), true)
         );
         assert_eq!(first.version.len(), "2026-01-01".len());
-        assert!(matches!(file.look(false), Looked::Unchanged));
-        assert!(matches!(file.look(true), Looked::Unchanged));
+        assert!(matches!(file.look(), Looked::Unchanged));
 
         fs::write(&path, text("12e-6")).expect("a file");
-        assert!(matches!(file.look(false), Looked::New(_)));
+        assert!(matches!(file.look(), Looked::New(_)));
         let second = file.in_use.clone();
         assert_ne!(second.hash, first.hash);
-        // The same content, written again.
-        assert!(matches!(file.look(true), Looked::Unchanged));
 
         fs::write(&path, text("-123e-6")).expect("a file");
-        assert!(matches!(file.look(false), Looked::Bad(_)));
+        assert!(matches!(file.look(), Looked::Bad(_)));
         let bad = file.in_use.clone();
         assert_eq!((&bad.hash, bad.is_current), (&second.hash, false));
-        assert!(
-            matches!(file.look(false), Looked::Unchanged),
-            "it is read once"
-        );
+        assert!(matches!(file.look(), Looked::Unchanged), "it is read once");
         fs::remove_file(&path).expect("the file is there");
         assert!(matches!(
-            file.look(false),
+            file.look(),
             Looked::Bad(PriceTableError::Unreadable(_))
         ));
 
         fs::write(&path, text("12e-6")).expect("a file");
         assert!(
-            matches!(file.look(false), Looked::Unchanged),
+            matches!(file.look(), Looked::Unchanged),
             "what is in use is back"
         );
         assert!(file.in_use.is_current);

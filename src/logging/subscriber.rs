@@ -20,11 +20,11 @@ impl JsonSubscriber {
 
 impl Subscriber for JsonSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= self.log.level
+        metadata.is_event() && *metadata.level() <= self.log.level()
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(self.log.level.into())
+        Some(self.log.level().into())
     }
 
     fn event(&self, event: &Event<'_>) {

@@ -31,7 +31,7 @@ impl Drop for Folder {
     }
 }
 
-fn start_file(path: &Path, bytes_max: u64, backups: u32, level: Level) -> (LogHandle, LogGuard) {
+fn start_file(path: &Path, bytes_max: u64, backups: u32, level: LogLevel) -> (LogHandle, LogGuard) {
     let file = RotatingFile::open(path, bytes_max, backups).expect("a log file");
     start_with(Output::file(file), level).expect("a log thread")
 }
@@ -47,7 +47,7 @@ fn lines(path: &Path) -> Vec<serde_json::Value> {
 fn events_and_requests_arrive_in_order_and_filtered_by_level() {
     let folder = Folder::new();
     let path = folder.path("app.log");
-    let (log, guard) = start_file(&path, 1 << 20, 1, Level::INFO);
+    let (log, guard) = start_file(&path, 1 << 20, 1, LogLevel::Info);
     let subscriber = subscriber::JsonSubscriber::new(log.clone());
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!(
@@ -80,7 +80,7 @@ fn events_and_requests_arrive_in_order_and_filtered_by_level() {
 fn a_quiet_level_takes_only_failed_requests() {
     let folder = Folder::new();
     let path = folder.path("app.log");
-    let (log, guard) = start_file(&path, 1 << 20, 1, Level::WARN);
+    let (log, guard) = start_file(&path, 1 << 20, 1, LogLevel::Warn);
     for status in [200, 404, 502] {
         log.request(request(status));
     }
@@ -114,7 +114,7 @@ fn what_does_not_fit_is_counted() {
     const EACH: u64 = 20_000;
     let folder = Folder::new();
     let path = folder.path("app.log");
-    let (log, guard) = start_file(&path, u64::MAX, 1, Level::INFO);
+    let (log, guard) = start_file(&path, u64::MAX, 1, LogLevel::Info);
     thread::scope(|scope| {
         for _ in 0..4 {
             let log = log.clone();
@@ -138,7 +138,7 @@ fn what_does_not_fit_is_counted() {
 fn files_rotate_at_line_ends_and_lose_nothing() {
     let folder = Folder::new();
     let path = folder.path("app.log");
-    let (log, guard) = start_file(&path, 1000, 100, Level::INFO);
+    let (log, guard) = start_file(&path, 1000, 100, LogLevel::Info);
     for status in 200..300 {
         log.request(request(status));
     }
@@ -166,7 +166,7 @@ fn files_rotate_at_line_ends_and_lose_nothing() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_is_counted() {
-    let (log, guard) = start_file(Path::new("/dev/full"), u64::MAX, 0, Level::INFO);
+    let (log, guard) = start_file(Path::new("/dev/full"), u64::MAX, 0, LogLevel::Info);
     for _ in 0..10 {
         log.request(request(200));
     }

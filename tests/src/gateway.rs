@@ -217,6 +217,37 @@ impl Gateway {
         reply.expect("the control plane answers")
     }
 
+    /// Sends a body to the control plane with the admin key.
+    #[must_use]
+    pub fn admin_send(&self, method: &str, path: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {ADMIN_KEY}");
+        let headers = [("authorization", bearer.as_str())];
+        let reply = self
+            .control()
+            .request(method, path, &headers, body.as_bytes());
+        reply.expect("the control plane answers")
+    }
+
+    /// A configuration's text, for the ports of this gateway.
+    #[must_use]
+    pub fn yaml(&self, config: &Config) -> String {
+        config.yaml(self.addr.port(), self.admin.port())
+    }
+
+    /// Writes another configuration file in the place of its own, as an editor does: it is
+    /// there whole or not at all.
+    ///
+    /// # Panics
+    /// If the folder is not writable.
+    pub fn write_config(&self, yaml: &str) {
+        let (next, file) = (
+            self.dir().join("next.yaml"),
+            self.dir().join("coo-llm.yaml"),
+        );
+        fs::write(&next, yaml).expect("the folder is writable");
+        fs::rename(next, file).expect("the folder is writable");
+    }
+
     /// The text of `/metrics`.
     #[must_use]
     pub fn metrics_text(&self) -> String {

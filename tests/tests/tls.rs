@@ -195,7 +195,7 @@ fn sighup_reads_the_certificate_again() {
     poll("the refusal in the log", || {
         gateway
             .log()
-            .contains("the last certificate stays")
+            .contains("the configuration is not reloaded")
             .then_some(())
     });
     assert!(
