@@ -60,9 +60,11 @@ impl Scene {
     /// Keys of `acme` rotate, the price of `m-json` changes, `mover` moves.
     fn config(&self, is_second: bool) -> Config {
         let (keys, price, at) = if is_second {
-            (&KEYS[1..], "3.00", &self.there)
+            // By a name that is new with each such reload.
+            let port = self.there.addr().port();
+            (&KEYS[1..], "3.00", format!("http://localhost:{port}/v1"))
         } else {
-            (&KEYS[..2], "1.50", &self.here)
+            (&KEYS[..2], "1.50", self.here.base_url())
         };
         let mut acme = Provider::new(
             "acme",
@@ -75,7 +77,7 @@ impl Scene {
         for key in &keys[1..] {
             acme = acme.key(key);
         }
-        let mover = Provider::new("mover", &at.base_url(), MOVER_KEY, "m-mover", FIXED);
+        let mover = Provider::new("mover", &at, MOVER_KEY, "m-mover", FIXED);
         let mut config = Config {
             providers: vec![acme, mover],
             clients: vec![ClientKey::new("steady", STEADY)],
