@@ -168,7 +168,7 @@ fn period(
         for (model, field) in models.entries() {
             if let Some(prices) = field.section(read_pricing) {
                 let key = ((*provider).to_owned(), model.to_owned());
-                pricing.insert(key, Arc::new(prices.into()));
+                pricing.insert(key, Arc::new(prices));
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::scalar::{
     base_url, duration, fraction, id, integer, model, non_empty, positive_duration, usd_per_million,
 };
 use crate::secret::Secret;
-use coo_llm_core::price::{Prices, TokenPrice};
+use coo_llm_core::price::{PriceList, Prices, ServiceTier, TokenPrice};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Provider {
     /// The models it serves; empty means any.
     pub models: Vec<Model>,
     /// The prices of models without prices of their own.
-    pub pricing: Option<Prices>,
+    pub pricing: Option<PriceList>,
     /// What the file of `prices` calls it, where that is not what [`Provider::price_provider`] takes.
     pub price_provider: Option<String>,
     /// Limits of each key.
@@ -61,7 +61,7 @@ pub struct Model {
     /// Its name at the provider.
     pub id: String,
     /// Its prices, where they differ from the provider's.
-    pub pricing: Option<Prices>,
+    pub pricing: Option<PriceList>,
 }
 
 /// How long to wait for a provider.
@@ -135,9 +135,9 @@ impl Provider {
     pub(crate) fn builtin() -> Self {
         // In thousandths of a USD per million tokens.
         let usd = |thousandths: u64| TokenPrice(thousandths * 1_000_000);
-        let model = |id: &str, prices| Model {
+        let model = |id: &str, prices: Prices| Model {
             id: id.into(),
-            pricing: Some(prices),
+            pricing: Some(prices.into()),
         };
         let small = Prices {
             input: usd(150),
@@ -302,8 +302,30 @@ impl Model {
     }
 }
 
-/// `pricing`: `input` and `output` must both be there, since a missing price would bill zero.
-pub(crate) fn read_pricing(s: &Section<'_>) -> Option<Prices> {
+/// `pricing`: the prices of the standard tier, and below them those of the other tiers that
+/// are sold. A tier without prices has no known price.
+pub(crate) fn read_pricing(s: &Section<'_>) -> Option<PriceList> {
+    let standard = read_prices(s);
+    // All are read before anything is given up, so that each is complained of.
+    let tiers = [
+        ("flex", ServiceTier::Flex),
+        ("priority", ServiceTier::Priority),
+        ("batch", ServiceTier::Batch),
+    ]
+    .map(|(key, tier)| (tier, s.section(key, read_prices)));
+    let list = PriceList::from(standard?);
+    Some(
+        tiers
+            .into_iter()
+            .fold(list, |list, (tier, prices)| match prices {
+                Some(prices) => list.with_tier(tier, prices, []),
+                None => list,
+            }),
+    )
+}
+
+/// `input` and `output` must both be there, since a missing price would bill zero.
+fn read_prices(s: &Section<'_>) -> Option<Prices> {
     let hint = "write USD per million tokens, such as 2.50 (0 where there is none)";
     let input = s.required("input_per_million", hint, usd_per_million);
     let output = s.required("output_per_million", hint, usd_per_million);

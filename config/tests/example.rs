@@ -1,6 +1,7 @@
 //! The example that operators start from says the truth.
 
 use coo_llm_config::{AllowedProviders, Config, ProviderType, Secret, parse};
+use coo_llm_core::price::Bill;
 
 const EXAMPLE: &str = include_str!("../coo-llm.yaml");
 
@@ -16,13 +17,15 @@ fn the_example_is_valid_and_its_values_arrive() {
     };
     assert_eq!(openai.kind, ProviderType::OpenAi);
     assert_eq!(openai.api_keys[0].expose(), "value-of-OPENAI_API_KEY");
-    let prices = openai.pricing.expect("prices");
+    let prices = openai.pricing.as_ref().expect("prices");
+    let prices = prices.prices(&Bill::default()).expect("the standard tier");
     assert_eq!(prices.input.0, 2_500_000_000);
     assert_eq!(
         prices.cached_input.map(|price| price.0),
         Some(1_250_000_000)
     );
-    let mini = openai.models[1].pricing.expect("prices");
+    let mini = openai.models[1].pricing.as_ref().expect("prices");
+    let mini = mini.prices(&Bill::default()).expect("the standard tier");
     assert_eq!(mini.cached_input.map(|price| price.0), Some(75_000_000));
     assert_eq!(simulator.kind, ProviderType::Simulator);
     assert_eq!(simulator.base_url, None);

@@ -150,6 +150,10 @@ const PROVIDERS: &[(&str, &[&str])] = &[
         "config:2:61: llm_providers[0].pricing.input_per_million: `-1` is below zero; a price is USD per million tokens",
         "config:2:85: llm_providers[0].pricing.output_per_million: `0.0000000001` is too fine; a price has at most 9 decimals per million tokens",
     ]),
+    ("type: simulator, pricing: { input_per_million: 1, output_per_million: 1, flex: { input_per_million: 1 }, priority: 3 }", &[
+        "config:2:93: llm_providers[0].pricing.flex.output_per_million: is missing; write USD per million tokens, such as 2.50 (0 where there is none)",
+        "config:2:129: llm_providers[0].pricing.priority: expected a mapping of keys, found a single value",
+    ]),
     ("type: simulator, models: [{ id: m }, { id: m }]", &["config:2:57: llm_providers[0].models[1].id: the model is listed twice; remove one of the two"]),
     ("type: simulator, model: x, models: [{ id: m }]", &["config:2:38: llm_providers[0].model: the default model is not in `models`; add it there"]),
     ("type: custom, base_url: \"http://x\", ca_file: x.pem", &["config:2:59: llm_providers[0].ca_file: is only for an https:// URL; remove it"]),

@@ -29,6 +29,7 @@ mod rewrite;
 pub mod simulator;
 mod span;
 pub mod sse;
+pub mod terms;
 pub mod usage;
 
 #[cfg(test)]

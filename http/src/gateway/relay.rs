@@ -99,6 +99,7 @@ impl Reader {
             Self::Sse(_) | Self::Elements(_) => {
                 self.facts().map_or_else(Seen::default, |facts| Seen {
                     usage: facts.usage,
+                    terms: facts.terms,
                     deltas: facts.deltas,
                     answer_bytes: 0,
                 })
@@ -140,6 +141,7 @@ impl Reader {
                 (
                     Seen {
                         usage: facts.usage,
+                        terms: facts.terms,
                         ..seen
                     },
                     error,

@@ -11,9 +11,9 @@ use super::plan::ModelPlan;
 use super::price_book::BookInUse;
 use super::request_line::RequestLine;
 use crate::wire::request_id::RequestId;
+use crate::wire::terms::Terms;
 use crate::wire::usage::UsageOutcome;
 use coo_llm_core::catalog::Route;
-use coo_llm_core::price::Bill;
 use coo_llm_core::record::{
     Attempt, Endpoint, ErrorType, Limit, Outcome, Record, Tokens, UsageSource,
 };
@@ -31,6 +31,8 @@ pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) usage: UsageOutcome,
+    /// How they are billed.
+    pub(crate) terms: Terms,
     /// Non-empty deltas of a stream.
     pub(crate) deltas: u64,
     /// Bytes of a JSON answer that came.
@@ -294,6 +296,7 @@ impl Settlement {
             usage,
             deltas,
             answer_bytes,
+            ..
         } = self.seen;
         if let UsageOutcome::Reported(tokens) = usage {
             return Used {
@@ -355,7 +358,7 @@ impl Settlement {
             Some(_) => {
                 let trying = self.trying.as_ref()?;
                 let list = trying.prices.0.of(trying.provider, &trying.model)?;
-                list.cost(&Bill::from(used.tokens))
+                list.cost(&self.seen.terms.bill(used.tokens)?)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The languages in which providers say what was used.
 
+use super::terms::Terms;
 use super::usage::UsageOutcome;
 use super::{anthropic, gemini};
 
@@ -34,13 +35,22 @@ impl UsageDialect {
         }
     }
 
-    /// Reads the JSON text of that member's value.
+    /// The name of the member that holds the service tier, where it is not in the usage.
     #[must_use]
-    pub fn read(self, json: &[u8]) -> UsageOutcome {
+    pub const fn tier_member(self) -> Option<&'static str> {
+        match self {
+            Self::OpenAi => Some("service_tier"),
+            Self::Anthropic | Self::Gemini => None,
+        }
+    }
+
+    /// Reads the JSON text of the usage, and puts what it says of its price into `terms`.
+    #[must_use]
+    pub fn read(self, json: &[u8], terms: &mut Terms) -> UsageOutcome {
         match self {
             Self::OpenAi => UsageOutcome::read(json),
-            Self::Anthropic => anthropic::usage::read(json),
-            Self::Gemini => gemini::usage::read(json),
+            Self::Anthropic => anthropic::usage::read(json, terms),
+            Self::Gemini => gemini::usage::read(json, terms),
         }
     }
 }

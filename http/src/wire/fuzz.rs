@@ -16,9 +16,12 @@ use super::anthropic::chat_stream::ChatStream;
 use super::envelope::{Envelope, EnvelopeError};
 use super::gemini::array::ArrayUsage;
 use super::ingest;
-use super::json_usage::{self, JsonUsageScanner, MODEL_BYTES_MAX, ResponseFacts, USAGE_BYTES_MAX};
+use super::json_usage::{
+    self, JsonUsageScanner, MODEL_BYTES_MAX, ResponseFacts, TIER_BYTES_MAX, USAGE_BYTES_MAX,
+};
 use super::rewrite;
 use super::sse::{SseFacts, SseMode, SseUsage};
+use super::terms::{Terms, ToldTier};
 use super::usage::{UsageFault, UsageOutcome};
 
 #[cfg(test)]
@@ -107,15 +110,23 @@ fn check_json_usage_of(dialect: UsageDialect, data: &[u8]) {
     let parsed = serde_json::from_str::<BTreeMap<Cow<'_, str>, &RawValue>>(text);
     let Ok(members) = parsed else { return };
     let member = |name: &str| members.get(name).map(|raw| raw.get());
+    let mut terms = Terms::default();
     let usage = match member(dialect.usage_member()) {
         None => UsageOutcome::Missing,
         Some(json) if json.len() > USAGE_BYTES_MAX => {
             UsageOutcome::unreadable(UsageFault::Oversized)
         }
-        Some(json) => dialect.read(json.as_bytes()),
+        Some(json) => dialect.read(json.as_bytes(), &mut terms),
     };
+    if let Some(json) = dialect.tier_member().and_then(member) {
+        terms.tier = match json.len() {
+            ..=TIER_BYTES_MAX => ToldTier::read(json.as_bytes()),
+            _ => ToldTier::Unknown,
+        };
+    }
     let expected = ResponseFacts {
         usage,
+        terms,
         model: member(dialect.model_member())
             .filter(|json| json.len() <= MODEL_BYTES_MAX)
             .and_then(|json| serde_json::from_str(json).ok()),

@@ -3,6 +3,7 @@
 use memchr::memchr2;
 
 use super::dialect::UsageDialect;
+use super::terms::{Terms, ToldTier};
 use super::usage::{UsageFault, UsageOutcome};
 
 #[cfg(test)]
@@ -17,6 +18,9 @@ const KEPT_BYTES_USUAL: usize = 512;
 /// Bytes of a `model` value that are kept, quotes and escapes included.
 pub const MODEL_BYTES_MAX: usize = 512;
 
+/// Bytes of a `service_tier` value that are kept; a longer one is no word that is known.
+pub const TIER_BYTES_MAX: usize = 64;
+
 /// Bytes of a member name that are looked at: `usageMetadata` with each letter escaped
 /// has 78.
 const NAME_BYTES_MAX: usize = 80;
@@ -28,6 +32,8 @@ const NAME_BYTES_MAX: usize = 80;
 pub struct ResponseFacts {
     /// The tokens.
     pub usage: UsageOutcome,
+    /// How they are billed.
+    pub terms: Terms,
     /// The model that answered; `None` if absent, no string, or above [`MODEL_BYTES_MAX`].
     pub model: Option<String>,
     /// Whether there is an `error` that is not `null`.
@@ -84,6 +90,7 @@ enum State {
 enum Member {
     Usage,
     Model,
+    Tier,
     Error,
     #[default]
     Other,
@@ -284,6 +291,7 @@ impl JsonUsageScanner {
         let bytes_max = match self.member {
             Member::Usage => USAGE_BYTES_MAX,
             Member::Model => MODEL_BYTES_MAX,
+            Member::Tier => TIER_BYTES_MAX,
             Member::Error | Member::Other => return,
         };
         if self.kept.len() + bytes.len() > bytes_max {
@@ -314,6 +322,8 @@ impl JsonUsageScanner {
             Member::Usage
         } else if name == self.dialect.model_member().as_bytes() {
             Member::Model
+        } else if self.dialect.tier_member().map(str::as_bytes) == Some(name) {
+            Member::Tier
         } else if name == b"error" {
             Member::Error
         } else {
@@ -327,9 +337,13 @@ impl JsonUsageScanner {
             Member::Usage if self.is_kept_full => {
                 self.facts.usage = UsageOutcome::unreadable(UsageFault::Oversized);
             }
-            Member::Usage => self.facts.usage = self.dialect.read(&self.kept),
+            Member::Usage => {
+                self.facts.usage = self.dialect.read(&self.kept, &mut self.facts.terms);
+            }
             Member::Model if self.is_kept_full => self.facts.model = None,
             Member::Model => self.facts.model = serde_json::from_slice(&self.kept).ok(),
+            Member::Tier if self.is_kept_full => self.facts.terms.tier = ToldTier::Unknown,
+            Member::Tier => self.facts.terms.tier = ToldTier::read(&self.kept),
             Member::Error | Member::Other => {}
         }
     }

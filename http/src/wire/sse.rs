@@ -19,6 +19,7 @@ use super::anthropic::usage::MessageUsage;
 use super::dialect::UsageDialect;
 use super::gemini;
 use super::span::Span;
+use super::terms::Terms;
 use super::usage::UsageOutcome;
 
 #[cfg(test)]
@@ -61,6 +62,8 @@ pub struct SseFacts {
     /// The last usage that came; some providers send a cumulative one in each chunk.
     /// `null` and absent change nothing.
     pub usage: UsageOutcome,
+    /// How it is billed, by what was said last.
+    pub terms: Terms,
     /// Whether any content, reasoning, refusal, tool call or text was not empty.
     pub has_token: bool,
     /// Non-empty deltas, counted for each choice. Where no usage comes this is the
@@ -416,6 +419,7 @@ impl SseUsage {
         self.facts.has_token |= chunk.deltas > 0;
         self.facts.has_error |= chunk.has_error;
         self.facts.finish_reason = chunk.finish_reason.or(self.facts.finish_reason);
+        self.facts.terms.tier = chunk.tier.or(self.facts.terms.tier);
         let usage = chunk.usage.map(|json| UsageOutcome::read(json.as_bytes()));
         if let Some(usage) = usage.filter(|usage| *usage != UsageOutcome::Missing) {
             self.facts.usage = usage;
@@ -439,6 +443,7 @@ impl SseFacts {
                 if let Some(json) = first.some() {
                     usage.absorb(json.as_bytes());
                     self.usage = usage.outcome(false);
+                    self.terms = usage.terms();
                 }
             }
             Event::MessageDelta {
@@ -450,6 +455,7 @@ impl SseFacts {
                 if let Some(json) = last.some() {
                     usage.absorb(json.as_bytes());
                     self.usage = usage.outcome(true);
+                    self.terms = usage.terms();
                 }
             }
             Event::Stop => self.is_done = true,

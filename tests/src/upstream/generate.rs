@@ -6,9 +6,10 @@ use super::script::{Script, Usage, UsageMode};
 use serde_json::{Value, json};
 
 /// `usageMetadata` after so many of the candidates' tokens.
-fn usage(u: &Usage, candidates: u64) -> Value {
+fn usage(script: &Script, candidates: u64) -> Value {
+    let u = &script.usage;
     let prompt = u.prompt - u.cache_write;
-    json!({
+    let mut usage = json!({
         "promptTokenCount": prompt,
         "candidatesTokenCount": candidates,
         "thoughtsTokenCount": u.reasoning,
@@ -19,7 +20,11 @@ fn usage(u: &Usage, candidates: u64) -> Value {
             {"modality": "AUDIO", "tokenCount": u.audio_in}
         ],
         "candidatesTokensDetails": [{"modality": "AUDIO", "tokenCount": u.audio_out.min(candidates)}]
-    })
+    });
+    if let Some(tier) = &script.service_tier {
+        usage["serviceTier"] = json!(tier);
+    }
+    usage
 }
 
 fn reply(model: &str, text: &str, finish: Option<&str>, usage: Option<Value>) -> Value {
@@ -42,7 +47,7 @@ fn candidates(u: &Usage) -> u64 {
 
 /// The reply to `generateContent`.
 pub(super) fn whole(model: &str, script: &Script, with_usage: bool) -> String {
-    let usage = with_usage.then(|| usage(&script.usage, candidates(&script.usage)));
+    let usage = with_usage.then(|| usage(script, candidates(&script.usage)));
     reply(model, &content(script), Some("STOP"), usage).to_string()
 }
 
@@ -55,7 +60,7 @@ pub(super) fn stream(model: &str, script: &Script, is_sse: bool) -> Plan {
     for at in 0..script.chunks {
         let is_last = at + 1 == script.chunks;
         let so_far = all * u64::from(at + 1) / u64::from(script.chunks);
-        let usage = with_usage.then(|| usage(&script.usage, so_far));
+        let usage = with_usage.then(|| usage(script, so_far));
         let finish = is_last.then_some("STOP");
         let chunk = reply(model, &piece(&text, at, script.chunks), finish, usage);
         let error = error(503);

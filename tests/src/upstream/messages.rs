@@ -2,22 +2,26 @@
 
 use super::plan::{Cutter, Plan, piece};
 use super::reply::{content, quoted};
-use super::script::{Script, Usage, UsageMode};
+use super::script::{Script, UsageMode};
 use serde_json::{Value, json};
 
 /// What is thought before the answer, where there is reasoning.
 const THOUGHT: &str = "Let me see.";
 
 /// The `usage` of a whole answer.
-fn usage(u: &Usage) -> Value {
+fn usage(script: &Script) -> Value {
+    let (u, for_an_hour) = (&script.usage, script.cache_write_1h);
     json!({
         "input_tokens": u.prompt - u.cached - u.cache_write,
         "cache_creation_input_tokens": u.cache_write,
         "cache_read_input_tokens": u.cached,
-        "cache_creation": {"ephemeral_5m_input_tokens": u.cache_write, "ephemeral_1h_input_tokens": 0},
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": u.cache_write - for_an_hour,
+            "ephemeral_1h_input_tokens": for_an_hour
+        },
         "output_tokens": u.completion,
         "output_tokens_details": {"thinking_tokens": u.reasoning},
-        "service_tier": "standard"
+        "service_tier": script.service_tier.as_deref().unwrap_or("standard")
     })
 }
 
@@ -47,7 +51,7 @@ pub(super) fn whole(model: &str, script: &Script, with_usage: bool) -> String {
         "stop_reason": stop_reason, "stop_sequence": null
     });
     if with_usage {
-        message["usage"] = usage(&script.usage);
+        message["usage"] = usage(script);
     }
     message.to_string()
 }
@@ -64,7 +68,7 @@ fn event(script: &Script, data: &Value) -> String {
 pub(super) fn stream(model: &str, script: &Script) -> Plan {
     let with_usage = script.usage_mode != UsageMode::Never;
     let mut cutter = Cutter::new(script);
-    let mut first = usage(&script.usage);
+    let mut first = usage(script);
     first["output_tokens"] = json!(script.usage.completion.min(3));
     first["output_tokens_details"] = Value::Null;
     let mut message = json!({

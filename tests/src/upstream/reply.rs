@@ -45,6 +45,11 @@ pub(super) fn content(script: &Script) -> String {
     text
 }
 
+/// The tier that was given, as JSON.
+fn tier(script: &Script) -> String {
+    quoted(script.service_tier.as_deref().unwrap_or("default"))
+}
+
 /// The whole reply to a chat or completion request without `stream`.
 pub(super) fn whole(kind: Kind, model: &str, script: &Script, with_usage: bool) -> String {
     let text = quoted(&content(script));
@@ -80,9 +85,10 @@ pub(super) fn whole(kind: Kind, model: &str, script: &Script, with_usage: bool) 
     };
     format!(
         "{{\"id\":\"{id}\",\"object\":\"{object}\",\"created\":{CREATED_UNIX_SECS},\
-         \"model\":{},\"choices\":[{choice}]{usage},\"service_tier\":\"default\",\
+         \"model\":{},\"choices\":[{choice}]{usage},\"service_tier\":{},\
          \"system_fingerprint\":\"fp_upstream\"}}",
-        quoted(model)
+        quoted(model),
+        tier(script)
     )
 }
 
@@ -190,9 +196,10 @@ impl<'a> Chunks<'a> {
         };
         format!(
             "{{\"id\":\"{id}\",\"object\":\"{object}\",\"created\":{CREATED_UNIX_SECS},\
-             \"model\":{},\"service_tier\":\"default\",\"system_fingerprint\":\"fp_upstream\",\
+             \"model\":{},\"service_tier\":{},\"system_fingerprint\":\"fp_upstream\",\
              \"choices\":[{choices}]{counts}}}",
-            quoted(self.model)
+            quoted(self.model),
+            tier(self.script)
         )
     }
 

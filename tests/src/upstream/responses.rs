@@ -21,6 +21,7 @@ fn response(model: &str, script: &Script, status: &str, with_usage: bool) -> Val
     let output = json!([{"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": [part]}]);
     json!({
         "id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": model, "status": status,
+        "service_tier": if status == "completed" { script.service_tier.as_deref().unwrap_or("default") } else { "auto" },
         "output": if status == "completed" { output } else { json!([]) }, "error": null,
         "usage": if with_usage { usage } else { Value::Null }
     })

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 pub struct Script {
     /// Token counts to report, in OpenAI's shape.
     pub usage: Usage,
+    /// Of `usage.cache_write`, what is kept for an hour; only Anthropic's answers say so.
+    pub cache_write_1h: u64,
+    /// The tier that the answer says it had, in the words of its dialect.
+    pub service_tier: Option<String>,
     /// When usage is reported.
     pub usage_mode: UsageMode,
     /// Content chunks of a stream.
@@ -49,6 +53,8 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             usage: Usage::default(),
+            cache_write_1h: 0,
+            service_tier: None,
             usage_mode: UsageMode::OpenAi,
             chunks: 4,
             chunk_delay_ms: 0,

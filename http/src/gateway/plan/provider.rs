@@ -181,7 +181,7 @@ impl Parts {
 impl ProviderPlan {
     pub(super) fn new(provider: &Provider, parts: Parts, catalog: &Catalog) -> Self {
         let Parts { kind, keys } = parts;
-        let prices = provider.pricing.map(|prices| Arc::new(prices.into()));
+        let prices = provider.pricing.clone().map(Arc::new);
         let mut listed_prices = Vec::new();
         let mut plan = |name: &str, own: Option<Arc<PriceList>>| {
             let routes = routes(catalog, &provider.id, name, &keys);
@@ -199,7 +199,7 @@ impl ProviderPlan {
         };
         let mut models = HashMap::new();
         for model in &provider.models {
-            let own = model.pricing.map(|prices| Arc::new(prices.into()));
+            let own = model.pricing.clone().map(Arc::new);
             models.insert(model.id.as_str().into(), plan(&model.id, own));
         }
         if let Some(name) = provider.model.as_deref() {

@@ -12,6 +12,7 @@ use super::usage;
 use crate::wire::lenient::Lenient;
 use crate::wire::span::Raw;
 use crate::wire::sse::FinishReason;
+use crate::wire::terms::Terms;
 use crate::wire::usage::UsageOutcome;
 
 #[cfg(test)]
@@ -71,7 +72,7 @@ pub fn translate(body: &[u8], created_unix_s: u64) -> Option<Bytes> {
     let usage = message
         .usage
         .some()
-        .map(|json| usage::read(json.as_bytes()));
+        .map(|json| usage::read(json.as_bytes(), &mut Terms::default()));
     if let Some(UsageOutcome::Reported(tokens)) = usage {
         out.extend_from_slice(br#","usage":"#);
         serde_json::to_writer(&mut out, &ChatUsage::of(&tokens))

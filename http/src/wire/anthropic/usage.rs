@@ -4,6 +4,8 @@ use coo_llm_core::record::Tokens;
 
 use crate::wire::count::{Count, Faults};
 use crate::wire::lenient::Lenient;
+use crate::wire::span::Raw;
+use crate::wire::terms::{Terms, ToldTier};
 use crate::wire::usage::{UsageFault, UsageOutcome};
 
 #[cfg(test)]
@@ -13,11 +15,13 @@ mod tests;
 ///
 /// `input_tokens` stand beside the cached ones, which are `cache_read_input_tokens` and
 /// `cache_creation_input_tokens` (or the sum of `cache_creation`, by time to live);
+/// and `terms` gets those of them that are kept for an hour, and the `service_tier`;
 /// `output_tokens` contain `output_tokens_details.thinking_tokens`.
 #[must_use]
-pub fn read(json: &[u8]) -> UsageOutcome {
+pub fn read(json: &[u8], terms: &mut Terms) -> UsageOutcome {
     let mut usage = MessageUsage::default();
     usage.absorb(json);
+    *terms = usage.terms();
     usage.outcome(true)
 }
 
@@ -31,14 +35,16 @@ pub struct MessageUsage {
     output: Count,
     cache_read: Count,
     cache_write: Count,
+    cache_write_1h: Count,
     thinking: Count,
+    tier: ToldTier,
     fault: Option<UsageFault>,
 }
 
 impl MessageUsage {
     /// Takes in the JSON text of a `usage`.
     pub fn absorb(&mut self, json: &[u8]) {
-        let Ok(read) = serde_json::from_slice::<Lenient<UsageWire>>(json) else {
+        let Ok(read) = serde_json::from_slice::<Lenient<UsageWire<'_>>>(json) else {
             self.fault.get_or_insert(UsageFault::Syntax);
             return;
         };
@@ -62,7 +68,23 @@ impl MessageUsage {
                 by_ttl.ephemeral_1h_input_tokens,
             ))
             .or(self.cache_write);
+        self.cache_write_1h = by_ttl.ephemeral_1h_input_tokens.or(self.cache_write_1h);
         self.thinking = thinking.or(self.thinking);
+        if let Some(tier) = wire.service_tier.some() {
+            self.tier = ToldTier::read(tier.as_bytes()).or(self.tier);
+        }
+    }
+
+    /// How the counts so far are billed.
+    #[must_use]
+    pub const fn terms(&self) -> Terms {
+        Terms {
+            cache_write_1h: match self.cache_write_1h {
+                Count::Known(count) => count,
+                Count::Missing | Count::Bad(_) => 0,
+            },
+            tier: self.tier,
+        }
     }
 
     /// The counts so far. Before the final usage has come (`is_final`), the output of a
@@ -82,6 +104,9 @@ impl MessageUsage {
             tokens.input = self.input.take(&mut faults);
             tokens.cached_input = self.cache_read.take(&mut faults);
             tokens.cache_write = self.cache_write.take(&mut faults);
+            if self.cache_write_1h.take(&mut faults) > tokens.cache_write {
+                faults.note(UsageFault::DetailsExceedWhole);
+            }
         } else {
             faults.note(match self.input {
                 Count::Bad(fault) => fault,
@@ -131,13 +156,15 @@ fn sum(a: Count, b: Count) -> Count {
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default)]
-struct UsageWire {
+struct UsageWire<'a> {
     input_tokens: Count,
     output_tokens: Count,
     cache_read_input_tokens: Count,
     cache_creation_input_tokens: Count,
     cache_creation: Lenient<ByTimeToLive>,
     output_tokens_details: Lenient<OutputDetails>,
+    #[serde(borrow)]
+    service_tier: Raw<'a>,
 }
 
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]

@@ -156,7 +156,7 @@ impl SseFacts {
         self.finish_reason = chunk.finish_reason.or(self.finish_reason);
         let usage = chunk
             .usage
-            .map(|json| UsageDialect::Gemini.read(json.as_bytes()));
+            .map(|json| UsageDialect::Gemini.read(json.as_bytes(), &mut self.terms));
         if let Some(usage) = usage.filter(|usage| *usage != UsageOutcome::Missing) {
             self.usage = usage;
             self.is_done |= chunk.finish_reason.is_some();

@@ -4,6 +4,8 @@ use coo_llm_core::record::Tokens;
 
 use crate::wire::count::{Count, Faults};
 use crate::wire::lenient::Lenient;
+use crate::wire::span::Raw;
+use crate::wire::terms::{Terms, ToldTier};
 use crate::wire::usage::{UsageFault, UsageOutcome};
 
 #[cfg(test)]
@@ -14,20 +16,25 @@ mod tests;
 /// - `cachedContentTokenCount` is inside of `promptTokenCount`; `thoughtsTokenCount` is
 ///   beside `candidatesTokenCount`, and `toolUsePromptTokenCount` beside the prompt.
 /// - Audio is told by the `modality` of the details; cached audio counts as cached.
+/// - The tier is `serviceTier`, or Vertex's `trafficType`; `terms` keeps what it had where
+///   there is neither.
 /// - Protobuf leaves out a count that is 0, so one that is absent is what the total
 ///   leaves for it, or 0.
 #[must_use]
-pub fn read(json: &[u8]) -> UsageOutcome {
-    match serde_json::from_slice::<Lenient<UsageWire>>(json) {
+pub fn read(json: &[u8], terms: &mut Terms) -> UsageOutcome {
+    match serde_json::from_slice::<Lenient<UsageWire<'_>>>(json) {
         Err(_) => UsageOutcome::unreadable(UsageFault::Syntax),
         Ok(read) if read.is_wrong_type => UsageOutcome::unreadable(UsageFault::NotAnObject),
-        Ok(read) => read.value.outcome(),
+        Ok(read) => {
+            terms.tier = read.value.tier().or(terms.tier);
+            read.value.outcome()
+        }
     }
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct UsageWire {
+struct UsageWire<'a> {
     prompt_token_count: Count,
     candidates_token_count: Count,
     /// Vertex's name for the candidates in its live API.
@@ -40,6 +47,10 @@ struct UsageWire {
     cache_tokens_details: Option<Vec<Lenient<Detail>>>,
     candidates_tokens_details: Option<Vec<Lenient<Detail>>>,
     tool_use_prompt_tokens_details: Option<Vec<Lenient<Detail>>>,
+    #[serde(borrow)]
+    service_tier: Raw<'a>,
+    #[serde(borrow)]
+    traffic_type: Raw<'a>,
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -49,7 +60,15 @@ struct Detail {
     token_count: Count,
 }
 
-impl UsageWire {
+impl UsageWire<'_> {
+    fn tier(&self) -> ToldTier {
+        let read = |raw: Raw<'_>, read: fn(&[u8]) -> ToldTier| {
+            raw.some()
+                .map_or(ToldTier::Untold, |json| read(json.as_bytes()))
+        };
+        read(self.service_tier, ToldTier::read).or(read(self.traffic_type, ToldTier::read_traffic))
+    }
+
     fn outcome(&self) -> UsageOutcome {
         let mut faults = Faults::default();
         let candidates = self.candidates_token_count.or(self.response_token_count);

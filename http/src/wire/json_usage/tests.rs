@@ -12,6 +12,12 @@ fn oracle(body: &[u8]) -> ResponseFacts {
         .map(|usage| UsageOutcome::read(usage.to_string().as_bytes()));
     ResponseFacts {
         usage: usage.unwrap_or_default(),
+        terms: Terms {
+            tier: value.get("service_tier").map_or(ToldTier::Untold, |tier| {
+                ToldTier::read(tier.to_string().as_bytes())
+            }),
+            ..Terms::default()
+        },
         model: value["model"].as_str().map(str::to_owned),
         has_error: value.get("error").is_some_and(|error| !error.is_null()),
         is_whole: value.is_object(),
@@ -39,8 +45,15 @@ fn usage() -> impl Strategy<Value = Value> {
 fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     let others = proptest::collection::vec((key(), value()), 0..5);
     let model = proptest::option::of(text());
-    (others, proptest::option::of(usage()), model)
-        .prop_map(|(mut members, usage, model)| {
+    let tier = proptest::sample::select(&["auto", "default", "flex", "priority", "scale"][..]);
+    (
+        others,
+        proptest::option::of(usage()),
+        model,
+        proptest::option::of(tier),
+    )
+        .prop_map(|(mut members, usage, model, tier)| {
+            members.extend(tier.map(|tier| ("service_tier".to_owned(), Value::from(tier))));
             members.extend(usage.map(|usage| ("usage".to_owned(), usage)));
             members.extend(model.map(|model| ("model".to_owned(), Value::from(model))));
             members

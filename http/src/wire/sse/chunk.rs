@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 
 use crate::wire::lenient::Lenient;
 use crate::wire::span::{Raw, Span};
+use crate::wire::terms::ToldTier;
 
 /// Why a choice ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,7 @@ pub(super) struct ChunkFacts<'a> {
     pub(super) has_no_choices: bool,
     /// The usage, if it is not `null`.
     pub(super) usage: Option<&'a str>,
+    pub(super) tier: ToldTier,
     /// Where a top-level `"usage":null` stands, with the comma that goes with it.
     pub(super) null_usage: Option<Span>,
 }
@@ -75,6 +77,11 @@ impl<'a> ChunkFacts<'a> {
             has_error: chunk.error.some().is_some(),
             has_no_choices: chunk.choices.is_empty_array,
             usage: chunk.usage.some().or(chunk.response.value.usage.some()),
+            tier: chunk
+                .service_tier
+                .some()
+                .or(chunk.response.value.service_tier.some())
+                .map_or(ToldTier::Untold, |json| ToldTier::read(json.as_bytes())),
             null_usage,
         })
     }
@@ -112,6 +119,8 @@ struct ChunkWire<'a> {
     usage: Raw<'a>,
     #[serde(borrow)]
     error: Raw<'a>,
+    #[serde(borrow)]
+    service_tier: Raw<'a>,
     choices: Choices,
     /// Responses API: the type of the event, its delta, and the response at its end.
     #[serde(borrow, rename = "type")]
@@ -127,6 +136,8 @@ struct ChunkWire<'a> {
 struct ResponseWire<'a> {
     #[serde(borrow)]
     usage: Raw<'a>,
+    #[serde(borrow)]
+    service_tier: Raw<'a>,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -357,3 +357,26 @@ fn the_end_of_a_stream_needs_no_empty_line() {
     assert!(facts.is_truncated);
     assert_eq!(facts.usage, UsageOutcome::Missing);
 }
+
+#[test]
+fn the_tier_is_what_was_said_last() {
+    use super::super::terms::ToldTier;
+    use coo_llm_core::price::ServiceTier;
+    let tier = |events: &str| run(SseMode::Observe, [events.as_bytes()]).1.terms.tier;
+    assert_eq!(tier(OPENAI), ToldTier::Untold);
+    let chat = "data: {\"choices\":[],\"service_tier\":\"flex\"}\n\n";
+    let flex = ToldTier::Told(ServiceTier::Flex);
+    assert_eq!(tier(chat), flex);
+    assert_eq!(
+        tier(&format!("{chat}data: {{\"service_tier\":null}}\n\n")),
+        flex
+    );
+    let created =
+        "data: {\"type\":\"response.created\",\"response\":{\"service_tier\":\"auto\"}}\n\n";
+    assert_eq!(tier(created), ToldTier::Untold);
+    let completed = created
+        .replace("auto", "priority")
+        .replace("created", "completed");
+    let told = ToldTier::Told(ServiceTier::Priority);
+    assert_eq!(tier(&format!("{created}{completed}")), told);
+}

@@ -110,7 +110,7 @@ proptest! {
         let arguments = written["tool_calls"][0]["function"]["arguments"].as_str().expect("a text");
         prop_assert_eq!(arguments, json!({"x": input}).to_string());
         // What is metered and what the client reads agree.
-        prop_assert_eq!(scan(&body).usage, usage::read(usage.to_string().as_bytes()));
+        prop_assert_eq!(scan(&body).usage, usage::read(usage.to_string().as_bytes(), &mut Terms::default()));
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use coo_llm_core::price::ServiceTier;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -5,7 +6,7 @@ use super::*;
 use crate::wire::arbitrary_json;
 
 fn read_value(value: &Value) -> UsageOutcome {
-    read(value.to_string().as_bytes())
+    read(value.to_string().as_bytes(), &mut Terms::default())
 }
 
 fn tokens(input: u64, output: u64) -> Tokens {
@@ -162,7 +163,10 @@ fn faults_keep_what_is_sure() {
         };
         assert_eq!(read_value(&usage), expected, "{usage}");
     }
-    assert_eq!(read(b"{"), UsageOutcome::unreadable(F::Syntax));
+    assert_eq!(
+        read(b"{", &mut Terms::default()),
+        UsageOutcome::unreadable(F::Syntax)
+    );
 }
 
 proptest! {
@@ -191,4 +195,39 @@ proptest! {
             prop_assert_eq!(Some(tokens.input as f64), value.as_f64());
         }
     }
+}
+
+#[test]
+fn what_is_billed_apart_is_kept_from_event_to_event() {
+    let first = json!({"input_tokens": 5, "cache_creation_input_tokens": 9, "output_tokens": 1,
+        "cache_creation": {"ephemeral_5m_input_tokens": 2, "ephemeral_1h_input_tokens": 7},
+        "service_tier": "priority"});
+    let mut usage = MessageUsage::default();
+    usage.absorb(first.to_string().as_bytes());
+    let terms = Terms {
+        cache_write_1h: 7,
+        tier: ToldTier::Told(ServiceTier::Priority),
+    };
+    assert_eq!(usage.terms(), terms);
+    usage.absorb(br#"{"output_tokens": 12, "service_tier": null}"#);
+    assert_eq!(usage.terms(), terms);
+    let expected = Tokens {
+        cache_write: 9,
+        ..tokens(5, 12)
+    };
+    assert_eq!(usage.outcome(true), UsageOutcome::Reported(expected));
+    let mut read_at_once = Terms::default();
+    let _outcome = read(first.to_string().as_bytes(), &mut read_at_once);
+    assert_eq!(read_at_once, terms);
+}
+
+#[test]
+fn more_for_an_hour_than_was_written_is_a_fault() {
+    let usage = json!({"input_tokens": 5, "cache_creation_input_tokens": 9, "output_tokens": 1,
+        "cache_creation": {"ephemeral_1h_input_tokens": 10}});
+    let UsageOutcome::Malformed { fault, sure, .. } = read_value(&usage) else {
+        unreachable!("10 of 9 tokens");
+    };
+    assert_eq!(fault, UsageFault::DetailsExceedWhole);
+    assert_eq!(sure.cache_write, 9);
 }

@@ -1,3 +1,4 @@
+use coo_llm_core::price::ServiceTier;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -5,7 +6,7 @@ use super::*;
 use crate::wire::arbitrary_json;
 
 fn read_value(value: &Value) -> UsageOutcome {
-    read(value.to_string().as_bytes())
+    read(value.to_string().as_bytes(), &mut Terms::default())
 }
 
 fn tokens(input: u64, output: u64) -> Tokens {
@@ -137,7 +138,10 @@ fn faults_keep_what_is_sure() {
         assert_eq!(read_value(&usage), expected, "{usage}");
     }
     for broken in [&b"{"[..], br#"{"promptTokensDetails": 3}"#] {
-        assert_eq!(read(broken), UsageOutcome::unreadable(F::Syntax));
+        assert_eq!(
+            read(broken, &mut Terms::default()),
+            UsageOutcome::unreadable(F::Syntax)
+        );
     }
 }
 
@@ -166,5 +170,29 @@ proptest! {
     fn any_json_is_read_without_a_panic(value in arbitrary_json::value()) {
         let usage = json!({"promptTokenCount": value, "candidatesTokenCount": 1, "cachedContentTokenCount": value});
         let _outcome = read_value(&usage);
+    }
+}
+
+#[test]
+fn the_tier_has_two_names() {
+    for (usage, tier) in [
+        (json!({"promptTokenCount": 1}), ToldTier::Untold),
+        (
+            json!({"serviceTier": "flex"}),
+            ToldTier::Told(ServiceTier::Flex),
+        ),
+        (
+            json!({"serviceTier": "unspecified", "trafficType": "ON_DEMAND_PRIORITY"}),
+            ToldTier::Told(ServiceTier::Priority),
+        ),
+        (
+            json!({"trafficType": "PROVISIONED_THROUGHPUT"}),
+            ToldTier::Unknown,
+        ),
+        (json!({"trafficType": 3}), ToldTier::Unknown),
+    ] {
+        let mut terms = Terms::default();
+        let _outcome = read(usage.to_string().as_bytes(), &mut terms);
+        assert_eq!(terms.tier, tier, "{usage}");
     }
 }
