@@ -336,7 +336,8 @@ impl Patience {
         }
     }
 
-    fn renew(&mut self) {
+    /// A frame came.
+    pub(crate) fn renew(&mut self) {
         self.last = coarse_now();
     }
 

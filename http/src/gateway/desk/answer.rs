@@ -258,6 +258,7 @@ impl Desk {
             });
             match next.await {
                 Some(Ok(data)) => {
+                    patience.renew();
                     let (data, _) = reader.push(data);
                     if kept.is_empty() && bytes == Some(data.len() as u64) {
                         // The usual answer is one frame, and needs no copy.

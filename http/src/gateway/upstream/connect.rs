@@ -11,6 +11,10 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio_rustls::TlsConnector;
 
+/// Bytes that hyper may hold of an answer before the client takes them, and of its head; its
+/// own default is 400 KiB, for each stream whose client is slow.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
 /// Connects to the first address that answers.
 pub(super) async fn connect(
     pool: &Rc<Pool>,
@@ -39,6 +43,7 @@ async fn dial(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 
 async fn handshake<T: Read + Write + Unpin + 'static>(pool: &Rc<Pool>, io: T) -> io::Result<Lease> {
     let (sender, connection) = http1::Builder::new()
+        .max_buf_size(BUFFER_BYTES_MAX)
         .handshake(io)
         .await
         .map_err(io::Error::other)?;
