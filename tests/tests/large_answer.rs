@@ -1,5 +1,5 @@
-//! Answers that are too large to be read before their headers go out, and clients that
-//! do not take theirs.
+//! Answers that are too large to be read before their headers go out or that come slowly,
+//! and clients that do not take theirs.
 //!
 //! Needs the built gateway.
 
@@ -55,4 +55,23 @@ fn a_client_that_takes_nothing_is_cut_off() {
     });
     assert_eq!(aborted, 1);
     drop(client);
+}
+
+/// Some providers send a blank now and then while they think.
+#[test]
+fn an_answer_that_comes_piece_by_piece_has_its_time_for_each() {
+    let rig = Rig::start_with(|config| {
+        let timeouts = "timeouts: { idle: 2s }".to_owned();
+        config.providers[0].more.push(timeouts);
+    });
+    let script = Script {
+        split: 64,
+        chunk_delay_ms: 400,
+        ..Script::default()
+    };
+    let reply = rig.chat(&rig::chat(&script));
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    // More than `idle` in all, for the pauses between its pieces alone.
+    assert!(reply.body.len() / 64 * 400 > 2000);
+    assert_eq!(reply.body, rig.upstream.ledger().last().sent);
 }

@@ -69,6 +69,14 @@ impl Body for Reply {
                         }
                         return Poll::Ready(Some(Ok(Frame::data(bytes))));
                     }
+                    Some(Step::Flood { bytes, left }) => {
+                        entry.flooded(&bytes);
+                        if let Some(left) = left.checked_sub(1).filter(|left| *left > 0) {
+                            let bytes = bytes.clone();
+                            plan.steps.push_front(Step::Flood { bytes, left });
+                        }
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
                     Some(Step::Sleep(time)) => *wait = Some(Box::pin(tokio::time::sleep(time))),
                     Some(Step::Gate(name)) => *wait = Some(Box::pin(gates.passed(&name))),
                     Some(Step::Hang) => *wait = Some(Box::pin(std::future::pending())),

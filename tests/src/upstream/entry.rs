@@ -48,6 +48,11 @@ impl Entry {
         });
     }
 
+    /// The same piece once more.
+    pub(super) fn flooded(&mut self, bytes: &[u8]) {
+        self.mirror(|s| s.sent.extend_from_slice(bytes));
+    }
+
     /// Says how it ended; the first word counts.
     pub(super) fn end(&mut self, end: End) {
         if self.served.end == End::Open {

@@ -80,6 +80,7 @@ pub(super) fn stream(model: &str, script: &Script, is_sse: bool) -> Plan {
             is_last && with_usage,
         );
     }
+    cutter.step();
     cutter.into_stream(script)
 }
 

@@ -121,6 +121,7 @@ pub(super) fn stream(model: &str, script: &Script) -> Plan {
         let data = json!({"type": "content_block_delta", "index": index, "delta": delta});
         tell(&mut cutter, data, true, false);
     }
+    cutter.step();
     tell(
         &mut cutter,
         json!({"type": "content_block_stop", "index": index}),

@@ -16,6 +16,11 @@ pub(super) enum Step {
         chunks_done: u32,
         usage_done: bool,
     },
+    /// The same bytes again and again.
+    Flood {
+        bytes: Bytes,
+        left: u32,
+    },
     Sleep(Duration),
     Gate(String),
     Hang,
@@ -36,6 +41,8 @@ pub(super) struct Cutter {
     steps: VecDeque<Step>,
     split: usize,
     delay: Duration,
+    flood: u32,
+    steps_at: Option<String>,
     pending: Vec<u8>,
     /// (end offset in `pending`, content chunks done, usage done) of each event.
     marks: Vec<(usize, u32, bool)>,
@@ -49,6 +56,8 @@ impl Cutter {
             steps: VecDeque::new(),
             split: script.split,
             delay: Duration::from_millis(script.chunk_delay_ms),
+            flood: script.flood,
+            steps_at: script.steps.clone(),
             pending: Vec::new(),
             marks: Vec::new(),
             chunks_done: 0,
@@ -58,6 +67,9 @@ impl Cutter {
 
     pub(super) fn add(&mut self, bytes: &[u8], is_chunk: bool, has_usage: bool) {
         let first = self.chunks_done == 0;
+        if is_chunk {
+            self.step();
+        }
         self.chunks_done += u32::from(is_chunk);
         self.usage_done |= has_usage;
         if self.split == 0 {
@@ -69,10 +81,24 @@ impl Cutter {
                 chunks_done: self.chunks_done,
                 usage_done: self.usage_done,
             });
+            if is_chunk && first && self.flood > 0 {
+                self.steps.push_back(Step::Flood {
+                    bytes: Bytes::copy_from_slice(bytes),
+                    left: self.flood,
+                });
+            }
         } else {
             self.pending.extend_from_slice(bytes);
             self.marks
                 .push((self.pending.len(), self.chunks_done, self.usage_done));
+        }
+    }
+
+    /// Waits for the next of the script's steps, if it has them.
+    pub(super) fn step(&mut self) {
+        if let Some(name) = &self.steps_at {
+            let gate = format!("{name}-{}", self.chunks_done);
+            self.barrier(Step::Gate(gate));
         }
     }
 
@@ -204,6 +230,7 @@ pub(super) fn stream(kind: Kind, model: &str, script: &Script, include_usage: bo
         let data = chunks.piece(&piece(&text, index, count), so_far(index + 1).as_ref());
         cutter.add(event(script, &data).as_bytes(), true, false);
     }
+    cutter.step();
     let total = (script.usage_mode == UsageMode::Cumulative).then_some(script.usage);
     let finish = chunks.finish(total.as_ref());
     cutter.add(event(script, &finish).as_bytes(), false, total.is_some());

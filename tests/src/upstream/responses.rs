@@ -47,6 +47,7 @@ pub(super) fn stream(model: &str, script: &Script) -> Plan {
             "output_index": 0, "content_index": 0, "logprobs": [], "delta": piece(&text, at, script.chunks)});
         tell(&mut cutter, delta, true, false);
     }
+    cutter.step();
     let completed = json!({"type": "response.completed", "sequence_number": script.chunks + 1,
         "response": response(model, script, "completed", true)});
     tell(&mut cutter, completed, false, true);

@@ -47,6 +47,11 @@ pub struct Script {
     /// Content chunks to send before waiting at the gate; 0 = wait before the headers, more than
     /// `chunks` = wait after `[DONE]`, before the end of the body.
     pub gate_after_chunks: u32,
+    /// Wait before each content chunk of a stream, and once after the last: at the gates of this
+    /// name with `-0`, `-1`, ... after it.
+    pub steps: Option<String>,
+    /// Send the first content chunk of a stream so many times more.
+    pub flood: u32,
 }
 
 impl Default for Script {
@@ -72,6 +77,8 @@ impl Default for Script {
             fault: None,
             gate: None,
             gate_after_chunks: 0,
+            steps: None,
+            flood: 0,
         }
     }
 }

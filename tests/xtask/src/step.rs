@@ -168,7 +168,7 @@ fn integration() -> Result<Tally, Failure> {
 }
 
 /// The suites of the data plane.
-const DATA_PLANE: &str = "--test passthrough --test lifecycle --test stream_end --test large_answer --test oracle --test tls --test routing --test reload";
+const DATA_PLANE: &str = "--test passthrough --test lifecycle --test stream_end --test streaming --test backpressure --test large_answer --test oracle --test tls --test routing --test reload";
 
 /// Each pair of `server.runtime` and `server.driver`. A machine that refuses io_uring fails
 /// here: the launcher looks at what the gateway says that it runs on.
