@@ -24,6 +24,7 @@
 //! assert_eq!(problems.to_string(), "config:4:11: server.lisen: unknown key; did you mean `listen`?");
 //! ```
 
+mod address_range;
 mod check;
 mod client;
 mod config;
@@ -46,6 +47,7 @@ mod storage;
 mod unsupported;
 mod yaml;
 
+pub use address_range::AddressRange;
 pub use client::{
     AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, IngestRight, Limits,
 };
@@ -63,7 +65,10 @@ pub use price_table::{
 pub use problem::{Place, Problem, Problems};
 pub use provider::{Model, Provider, ProviderType, Simulator, Timeouts};
 pub use secret::{KeyDigest, MASK, Secret};
-pub use server::{Cors, Driver, MetricsAuth, Runtime, Server, ServerLimits, Tls, WebUi, Workers};
+pub use server::{
+    Audit, Cors, Driver, MetricsAuth, Role, Runtime, Server, ServerLimits, Tls, User, WebUi,
+    Workers,
+};
 pub use storage::{History, InfluxSink, PostgresSink, RedisSink, Retention, Sink, Spool, Storage};
 
 use std::fs::File;

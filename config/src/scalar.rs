@@ -192,6 +192,18 @@ pub(crate) fn base_url(text: &str) -> Result<String, Wrong> {
     Ok(text.trim_end_matches('/').into())
 }
 
+/// A web origin: scheme, host and port, as browsers send it in `Origin`.
+pub(crate) fn origin(text: &str) -> Result<String, Wrong> {
+    let wrong =
+        "is not an origin; write scheme, host and port alone, such as https://dash.example.com";
+    let parsed = base_url(text).map_err(|_| wrong)?;
+    let authority = parsed.split_once("://").map_or("", |(_, rest)| rest);
+    if parsed != text || authority.contains('/') || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err(wrong.into());
+    }
+    Ok(parsed)
+}
+
 /// A metric name prefix, by the rules of Prometheus names.
 pub(crate) fn metric_namespace(text: &str) -> Result<String, Wrong> {
     let valid = !text.is_empty()
@@ -316,6 +328,23 @@ mod tests {
             "http://a:b:1",
         ] {
             assert!(base_url(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins() {
+        for text in ["https://dash.example.com", "http://127.0.0.1:3000"] {
+            assert_eq!(origin(text).as_deref(), Ok(text));
+        }
+        for text in [
+            "*",
+            "null",
+            "dash.example.com",
+            "https://x/",
+            "https://x/y",
+            "https://X",
+        ] {
+            assert!(origin(text).is_err(), "{text}");
         }
     }
 

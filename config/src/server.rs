@@ -1,7 +1,10 @@
 //! `server`: listeners, workers, admin access, limits.
 
+use crate::address_range::AddressRange;
 use crate::reader::Section;
-use crate::scalar::{Wrong, boolean, integer, listen_address, non_empty, positive_duration};
+use crate::scalar::{
+    Wrong, boolean, id, integer, listen_address, non_empty, origin, positive_duration,
+};
 use crate::secret::Secret;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +12,9 @@ use std::time::Duration;
 
 /// The most data-plane threads that can be asked for.
 const WORKERS_MAX: u64 = 1024;
+
+/// The most requests a minute that an address of the admin API can be allowed.
+const ADMIN_REQ_PER_MIN_MAX: u64 = 10_000;
 
 /// The `server` section.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +41,23 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Bounds of the data plane.
     pub limits: ServerLimits,
+    /// What is kept beside the history: the key of tokens, the audit trail. `None`: nothing is.
+    pub data_dir: Option<PathBuf>,
+    /// Requests a minute that an address may send to the admin API; `None`: any number.
+    pub admin_req_per_min: Option<u32>,
+    /// Whose `X-Forwarded-For` is believed by the control plane.
+    pub trusted_proxies: Vec<AddressRange>,
+    /// The audit trail.
+    pub audit: Audit,
+}
+
+/// The audit trail, in the folder `audit` of `data_dir`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// MiB of a file, after which the next one begins.
+    pub max_size_mb: u64,
+    /// Full files that are kept.
+    pub max_files: u32,
 }
 
 /// How many data-plane threads.
@@ -88,6 +111,30 @@ pub struct WebUi {
     pub admin_id: String,
     /// An argon2id hash in PHC form, as `coo-llm hash-password` prints it.
     pub admin_password_hash: Option<Secret>,
+    /// Who else may log in; their ids are unique, and none is `admin_id`.
+    pub users: Vec<User>,
+    /// How long a login lasts.
+    pub session_lifetime: Duration,
+}
+
+/// Somebody who may log in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct User {
+    /// The name to log in with.
+    pub id: String,
+    /// An argon2id hash in PHC form.
+    pub password_hash: Option<Secret>,
+    /// What they may do.
+    pub role: Role,
+}
+
+/// What somebody may do in the admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Admin,
+    /// Read.
+    Viewer,
 }
 
 /// Cross-origin access to the control plane.
@@ -137,6 +184,19 @@ impl Default for Server {
             cors: Cors::default(),
             tls: None,
             limits: ServerLimits::default(),
+            data_dir: Some("./data".into()),
+            admin_req_per_min: Some(100),
+            trusted_proxies: Vec::new(),
+            audit: Audit::default(),
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            max_size_mb: 64,
+            max_files: 100,
         }
     }
 }
@@ -147,6 +207,8 @@ impl Default for WebUi {
             enabled: true,
             admin_id: "admin".into(),
             admin_password_hash: None,
+            users: Vec::new(),
+            session_lifetime: Duration::from_secs(8 * 3600),
         }
     }
 }
@@ -199,6 +261,50 @@ impl Server {
             cors: s.section("cors", Cors::read),
             tls: s.section("tls", Tls::read),
             limits: s.section("limits", ServerLimits::read),
+            data_dir: s.value("data_dir", default.data_dir, data_dir),
+            admin_req_per_min: s.value(
+                "admin_req_per_min",
+                default.admin_req_per_min,
+                admin_req_per_min,
+            ),
+            trusted_proxies: s
+                .items("trusted_proxies")
+                .iter()
+                .filter_map(|range| range.parse(AddressRange::parse))
+                .collect(),
+            audit: s.section("audit", Audit::read),
+        }
+    }
+}
+
+/// A folder, or the word that says that there is none.
+fn data_dir(text: &str) -> Result<Option<PathBuf>, Wrong> {
+    if text == "none" {
+        return Ok(None);
+    }
+    non_empty(text).map(|path| Some(path.into()))
+}
+
+fn admin_req_per_min(text: &str) -> Result<Option<u32>, Wrong> {
+    if text == "none" {
+        return Ok(None);
+    }
+    let count = integer(1, ADMIN_REQ_PER_MIN_MAX)(text).ok();
+    let count = count.and_then(|n| u32::try_from(n).ok());
+    count.map(Some).ok_or_else(|| {
+        format!("is neither none nor a whole number from 1 to {ADMIN_REQ_PER_MIN_MAX}")
+    })
+}
+
+impl Audit {
+    fn read(s: &Section<'_>) -> Self {
+        let default = Self::default();
+        let files = s.optional("max_files", integer(1, 1_000_000));
+        Self {
+            max_size_mb: s.value("max_size_mb", default.max_size_mb, integer(1, 1 << 20)),
+            max_files: files
+                .and_then(|n| u32::try_from(n).ok())
+                .unwrap_or(default.max_files),
         }
     }
 }
@@ -218,21 +324,64 @@ fn workers(text: &str) -> Result<Workers, Wrong> {
 impl WebUi {
     fn read(s: &Section<'_>) -> Self {
         let default = Self::default();
-        let admin_password_hash = s.secret("admin_password_hash");
-        if admin_password_hash
-            .as_ref()
-            .is_some_and(|hash| !hash.expose().starts_with("$argon2id$"))
-        {
-            s.complain(
-                "admin_password_hash",
-                "is not an argon2id hash; make one with `coo-llm hash-password`",
-            );
+        let users = s.items("users");
+        let users: Vec<_> = users.iter().map(|user| user.section(User::read)).collect();
+        let admin_id = s.value("admin_id", default.admin_id, non_empty);
+        for (index, user) in users.iter().enumerate().filter(|(_, u)| !u.id.is_empty()) {
+            let taken = user.id == admin_id || users[..index].iter().any(|u| u.id == user.id);
+            if taken {
+                let message = format!("`{}` is somebody's id already; choose another", user.id);
+                s.complain(&format!("users[{index}].id"), message);
+            }
         }
         Self {
             enabled: s.value("enabled", default.enabled, boolean),
-            admin_id: s.value("admin_id", default.admin_id, non_empty),
-            admin_password_hash,
+            admin_id,
+            admin_password_hash: password_hash(s, "admin_password_hash"),
+            users,
+            session_lifetime: s.value(
+                "session_lifetime",
+                default.session_lifetime,
+                session_lifetime,
+            ),
         }
+    }
+}
+
+impl User {
+    fn read(s: &Section<'_>) -> Self {
+        let password_hash = password_hash(s, "password_hash");
+        if password_hash.is_none() {
+            s.missing("password_hash", "make one with `coo-llm hash-password`");
+        }
+        let words = [("admin", Role::Admin), ("viewer", Role::Viewer)];
+        Self {
+            id: s.required("id", "name the user", id).unwrap_or_default(),
+            password_hash,
+            role: s.choice("role", Role::Viewer, &words),
+        }
+    }
+}
+
+fn password_hash(s: &Section<'_>, key: &'static str) -> Option<Secret> {
+    let hash = s.secret(key)?;
+    if !hash.expose().starts_with("$argon2id$") {
+        s.complain(
+            key,
+            "is not an argon2id hash; make one with `coo-llm hash-password`",
+        );
+    }
+    Some(hash)
+}
+
+/// A token that lives longer than a month is a key.
+fn session_lifetime(text: &str) -> Result<Duration, Wrong> {
+    let lifetime = positive_duration(text)?;
+    let bounds = Duration::from_secs(60)..=Duration::from_secs(30 * 86_400);
+    if bounds.contains(&lifetime) {
+        Ok(lifetime)
+    } else {
+        Err("is not a time from 1m to 30d".into())
     }
 }
 
@@ -243,7 +392,7 @@ impl Cors {
             enabled: s.value("enabled", false, boolean),
             allowed_origins: origins
                 .iter()
-                .filter_map(|origin| origin.parse(non_empty))
+                .filter_map(|field| field.parse(origin))
                 .collect(),
         }
     }

@@ -15,8 +15,7 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     };
     let Config { server, .. } = config;
 
-    refuse(server.cors.enabled, "server.cors.enabled", "CORS is", "write false");
-    refuse(server.webui.enabled && given("server.webui"), "server.webui", "the web UI is", "remove it, or write `enabled: false`");
+    refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
     refuse(given("storage.history"), "storage.history", "history is", "remove `storage.history`");
     refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");
     refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");

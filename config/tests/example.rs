@@ -61,7 +61,8 @@ fn the_example_shows_the_defaults() {
 #[test]
 fn the_example_names_every_key() {
     let keys = "version listen admin_listen workers runtime driver admin_api_key metrics_auth webui \
-        admin_id admin_password_hash cors allowed_origins tls cert key max_connections \
+        admin_id admin_password_hash users password_hash role session_lifetime data_dir \
+        admin_req_per_min trusted_proxies audit max_files cors allowed_origins tls cert key max_connections \
         max_body_bytes header_timeout idle_timeout drain_timeout level file path max_size_mb \
         max_backups prometheus endpoint namespace max_series native_histograms ingest dedup_window dedup_max_ids history retention \
         10s 1m 1h addr password db cluster token org bucket url flush_interval spool max_bytes id \
@@ -105,7 +106,7 @@ fn the_whole_schema_is_known() {
     assert_eq!(
         paths,
         [
-            "server.webui",
+            "server.webui.enabled",
             "storage.history",
             "storage.runtime",
             "storage.flush_interval",

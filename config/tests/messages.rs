@@ -89,10 +89,13 @@ const CASES: &[(&str, &[&str])] = &[
     ("model_aliases: { fast: \"sim:a:b\" }\n", &[]),
     // not built yet
     ("server: { tls: { cert: a, key: b } }\n", &[]),
-    ("server: { cors: { enabled: true } }\n", &["config:4:28: server.cors.enabled: CORS is not built in this version yet; write false"]),
-    ("server: { cors: { enabled: false }, webui: { enabled: false, admin_password_hash: $argon2id$v=19$x } }\n", &[]),
-    ("server: { webui: { admin_password_hash: hunter2 } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`", "config:4:41: server.webui.admin_password_hash: is not an argon2id hash; make one with `coo-llm hash-password`"]),
-    ("server: { webui: { admin_id: me } }\n", &["config:4:18: server.webui: the web UI is not built in this version yet; remove it, or write `enabled: false`"]),
+    ("server: { cors: { enabled: true, allowed_origins: [\"*\"] } }\n", &["config:4:52: server.cors.allowed_origins[0]: `*` is not an origin; write scheme, host and port alone, such as https://dash.example.com"]),
+    ("server: { cors: { enabled: true }, webui: { enabled: false, admin_password_hash: $argon2id$v=19$x } }\n", &[]),
+    ("server: { webui: { admin_password_hash: hunter2 } }\n", &["config:4:41: server.webui.admin_password_hash: is not an argon2id hash; make one with `coo-llm hash-password`"]),
+    ("server: { webui: { enabled: true } }\n", &["config:4:29: server.webui.enabled: the web UI is not built in this version yet; write false"]),
+    ("server: { webui: { users: [{ id: admin, password_hash: $argon2id$x }, { id: eve, role: vewer }] } }\n", &["config:4:34: server.webui.users[0].id: `admin` is somebody's id already; choose another", "config:4:71: server.webui.users[1].password_hash: is missing; make one with `coo-llm hash-password`", "config:4:88: server.webui.users[1].role: `vewer` is not one of admin, viewer; did you mean `viewer`?"]),
+    ("server: { admin_req_per_min: 0, trusted_proxies: [10.0.0.1/8] }\n", &["config:4:30: server.admin_req_per_min: `0` is neither none nor a whole number from 1 to 10000", "config:4:51: server.trusted_proxies[0]: `10.0.0.1/8` has bits behind its prefix; write the network's first address"]),
+    ("server: { data_dir: none, admin_req_per_min: none, webui: { session_lifetime: 30s } }\n", &["config:4:79: server.webui.session_lifetime: `30s` is not a time from 1m to 30d"]),
     #[cfg(not(feature = "glommio"))]
     ("server: { runtime: glommio }\n", &["config:4:20: server.runtime: this build has no glommio; write auto, monoio or tokio, or build it with `--features glommio`"]),
     #[cfg(feature = "glommio")]
