@@ -3,6 +3,7 @@
 use crate::gateway::price_file;
 use crate::{config_file, exit, say};
 use coo_llm_http::ServerTls;
+use coo_llm_http::control::Rights;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -13,6 +14,11 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
             let config = document.config;
             // The files themselves are not the schema's, but `serve` would refuse them.
             if let Some(Err(error)) = config.server.tls.as_ref().map(ServerTls::load) {
+                say::answer(format_args!("{source}: {error}"));
+                say::complain(format_args!("{source}: 1 problem"));
+                return exit::usage();
+            }
+            if let Err(error) = Rights::new(&config.server) {
                 say::answer(format_args!("{source}: {error}"));
                 say::complain(format_args!("{source}: 1 problem"));
                 return exit::usage();

@@ -1,8 +1,9 @@
 //! The command line. A wrong call gives one line that says what and how to go on.
 
-use crate::{demo, reprice};
+use crate::{audit, demo, reprice};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, value_parser};
+use coo_llm_http::control::audit::Anchor;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     CheckConfig { config: Option<PathBuf> },
     /// Price records of the past anew.
     Reprice(reprice::Options),
+    /// Check the audit trail.
+    AuditVerify(audit::Options),
     /// Hash a password.
     HashPassword,
     /// Print a text: help or version.
@@ -103,6 +106,17 @@ fn program() -> clap::Command {
                 .arg(config()),
         )
         .subcommand(
+            clap::Command::new("audit")
+                .about("Look after the audit trail of the admin API")
+                .subcommand_required(true)
+                .disable_help_subcommand(true)
+                .subcommand(
+                    clap::Command::new("verify")
+                        .about("Check that no row was changed, removed, added or moved")
+                        .args([config(), audit_file(), audit_anchor()]),
+                ),
+        )
+        .subcommand(
             clap::Command::new("hash-password")
                 .about("Read a password from stdin and print its argon2id hash"),
         )
@@ -113,6 +127,26 @@ fn program() -> clap::Command {
                 .args(reprice_args()),
         )
         .after_help("Exit codes: 0 fine, 1 configuration or usage error, 2 could not start.")
+}
+
+fn audit_file() -> Arg {
+    Arg::new("file")
+        .long("file")
+        .value_name("PATH")
+        .value_parser(value_parser!(PathBuf))
+        .conflicts_with("config")
+        .help("The trail's folder, or one file of it; default: that of the configuration")
+}
+
+fn audit_anchor() -> Arg {
+    Arg::new("anchor")
+        .long("anchor")
+        .value_name("ROW:HASH")
+        .value_parser(|text: &str| {
+            let wrong = "write a row's number and hash, as the log or `audit verify` says them";
+            Anchor::parse(text.as_bytes()).ok_or(wrong)
+        })
+        .help("A row that was written down elsewhere, and must be in the trail")
 }
 
 /// What `reprice --help` says.
@@ -181,6 +215,14 @@ fn command(matches: &ArgMatches) -> Command {
             to: matches.get_one("to").copied(),
             input: matches.get_one::<PathBuf>("input").cloned(),
         }),
+        Some(("audit", matches)) => match matches.subcommand() {
+            Some(("verify", matches)) => Command::AuditVerify(audit::Options {
+                file: matches.get_one("file").cloned(),
+                config: config(matches),
+                anchor: matches.get_one("anchor").copied(),
+            }),
+            other => unreachable!("clap lets no other subcommand through: {other:?}"),
+        },
         Some(("hash-password", _)) => Command::HashPassword,
         other => unreachable!("clap lets no other subcommand through: {other:?}"),
     }
@@ -262,6 +304,20 @@ mod tests {
             Ok(Command::CheckConfig { config: file })
         );
         assert_eq!(call("hash-password"), Ok(Command::HashPassword));
+        let hash = "ab".repeat(32);
+        let options = audit::Options {
+            file: Some(PathBuf::from("x")),
+            config: None,
+            anchor: Anchor::parse(format!("7:{hash}").as_bytes()),
+        };
+        assert_eq!(
+            call(&format!("audit verify --file x --anchor 7:{hash}")),
+            Ok(Command::AuditVerify(options))
+        );
+        assert_eq!(
+            call("audit verify"),
+            Ok(Command::AuditVerify(audit::Options::default()))
+        );
         let options = reprice::Options {
             table: PathBuf::from("t.yaml"),
             from: Some(coo_llm_core::UnixMillis(86_400_000)),
@@ -346,6 +402,10 @@ mod tests {
             (
                 "demo --listen 0.0.0.0:1",
                 "'0.0.0.0:1' does not fit '--listen <ADDR>': the demo listens on loopback addresses only (see coo-llm demo --help)",
+            ),
+            (
+                "audit verify --anchor 7",
+                "'7' does not fit '--anchor <ROW:HASH>': write a row's number and hash, as the log or `audit verify` says them (see coo-llm audit --help)",
             ),
             (
                 "plan --json",

@@ -43,6 +43,8 @@ fn demo(options: Options) -> Result<(), Failure> {
         config.server.listen = listen;
     }
     config.logging.level = LogLevel::Warn;
+    // A demo leaves nothing behind.
+    config.server.data_dir = None;
     let made = keys::complete(config, true).map_err(no_key)?;
     let mut client_keys: Vec<_> = made.client.iter().cloned().collect();
     for id in CLIENTS {

@@ -18,9 +18,10 @@ use coo_llm_config::{Config, Document, Driver, Runtime, Workers as WorkerCount};
 use coo_llm_core::Meter;
 use coo_llm_exporters::prometheus::Namespace;
 use coo_llm_http::ServerTls;
+use coo_llm_http::control::audit::{Trail, TrailGuard};
 use coo_llm_http::control::{
-    Access, Control, Metrics, MetricsPath, Options as ControlOptions, Order, Orders, Readiness,
-    State, Thread,
+    Auth, Control, Front, Metrics, MetricsPath, Options as ControlOptions, Order, Orders,
+    Readiness, State, Thread,
 };
 use coo_llm_http::gateway::{
     AddressBook, Gateway, Ledgers, Plan, PriceBook, RequestLog, Setup, Setups,
@@ -28,7 +29,7 @@ use coo_llm_http::gateway::{
 use coo_llm_runtime::{BackendChoice, DriverChoice, Options, Workers};
 use extras::Extras;
 use price_file::Prices;
-use reloading::{Reloader, Reloads, rights};
+use reloading::{Reloader, Reloads};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub(crate) struct Running {
     readiness: Readiness,
     tls: Option<Arc<ServerTls>>,
     orders: Orders,
+    // After the control plane, whose rows it writes.
+    _audit: Option<TrailGuard>,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -93,10 +96,13 @@ impl Running {
         let extras = Arc::new(Extras::new(log.clone(), Arc::clone(&reloads)));
         extras.watch_setups(setups.clone());
         extras.watch_prices(prices.clone());
-        let (admin_key, metrics_need_it) = rights(config);
-        let access = Access::new(admin_key, metrics_need_it);
+        let auth = Arc::new(auth(config)?);
+        let (trail, audit) = audit(config)?.unzip();
         let (orders, orders_end) = Orders::new();
-        let control = control(config, &meter, &readiness, &extras, &access, &orders)?;
+        let control = Control {
+            audit: trail,
+            ..control(config, &meter, &readiness, &extras, &orders, &auth)?
+        };
         let tls = config.server.tls.as_ref().map(ServerTls::load);
         let tls = tls
             .transpose()
@@ -168,7 +174,7 @@ impl Running {
             workers: count,
             tls: tls.clone(),
             prices,
-            access,
+            auth,
             log,
             reloads,
             document,
@@ -183,6 +189,7 @@ impl Running {
             readiness,
             tls,
             orders,
+            _audit: audit,
             _log: guard,
         })
     }
@@ -248,13 +255,32 @@ fn request_log(log: LogHandle, is_wanted: bool) -> RequestLog {
     }
 }
 
+fn auth(config: &Config) -> Result<Auth, Failure> {
+    Auth::open(&config.server).map_err(|error| {
+        if error.is_of_config() {
+            Failure::Config(error.to_string())
+        } else {
+            Failure::system("the keys of logins", error)
+        }
+    })
+}
+
+/// The audit trail, where there is a folder for it.
+fn audit(config: &Config) -> Result<Option<(Trail, TrailGuard)>, Failure> {
+    let folder = config.server.data_dir.as_deref();
+    folder
+        .map(|folder| Trail::open(folder, config.server.audit))
+        .transpose()
+        .map_err(|error| Failure::system("the audit trail", error))
+}
+
 fn control(
     config: &Config,
     meter: &Meter,
     readiness: &Readiness,
     extras: &Arc<Extras>,
-    access: &Access,
     orders: &Orders,
+    auth: &Arc<Auth>,
 ) -> Result<Control, Failure> {
     let endpoint = &config.logging.prometheus;
     let path = MetricsPath::parse(&endpoint.endpoint).ok_or_else(|| {
@@ -275,7 +301,9 @@ fn control(
     let extras = Arc::clone(extras);
     Ok(Control {
         meter: meter.clone(),
-        access: access.clone(),
+        auth: Arc::clone(auth),
+        front: Front::new(&config.server),
+        audit: None,
         config: Some(orders.clone()),
         metrics: endpoint.enabled.then_some(metrics),
         readiness: readiness.clone(),

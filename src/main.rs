@@ -1,5 +1,6 @@
 //! The `coo-llm` binary: reads the command line and hands over to one file a subcommand.
 
+mod audit;
 mod check_config;
 mod cli;
 mod config_file;
@@ -24,6 +25,7 @@ fn main() -> ExitCode {
             Err(problems) => config_file::refuse(&problems),
         },
         Ok(Command::Demo(options)) => demo::run(options),
+        Ok(Command::AuditVerify(options)) => audit::run(&options),
         Ok(Command::CheckConfig { config }) => check_config::run(config.as_deref()),
         Ok(Command::Reprice(options)) => reprice::run(&options),
         Ok(Command::HashPassword) => hash_password::run(),

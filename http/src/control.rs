@@ -2,24 +2,29 @@
 //!
 //! ```text
 //! worker --Handover--> [ queue, bounded ] --.
-//!                                            +--> Router --> Meter::read --> renderers
-//! admin_listen socket --> [ hyper ] --------'
+//!                                            +--> gate --> Router --> Meter::read --> renderers
+//! admin_listen socket --> [ hyper ] --------'      |
+//!                                                  `--> Auth, RateLimit, Trail
 //! ```
 //!
 //! [`Control`] says what to serve, [`router`] makes a plain axum router of it that any
 //! test can call, and [`Thread`] runs it. It is not: a data-plane endpoint, a store, a
 //! format; those come from elsewhere and are named here.
 
-mod access;
 mod admin_key;
 mod answer;
+pub mod audit;
+mod auth;
 mod config;
 mod encoding;
+mod front;
 mod gate;
 mod global;
 mod handover;
+mod hex;
 mod listener;
 mod metrics_path;
+mod rate_limit;
 mod readiness;
 mod scrape;
 mod thread;
@@ -28,14 +33,17 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use access::Access;
 pub use admin_key::AdminKey;
+pub use auth::{Auth, AuthError, Rights, Role};
 pub use config::{Order, OrderRefused, Ordered, Orders};
+pub use front::Front;
 pub use handover::Handover;
 pub use metrics_path::MetricsPath;
 pub use readiness::{Readiness, State};
 pub use thread::{Options, Thread};
 
+use audit::Trail;
+use auth::{login, session};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::from_fn_with_state;
@@ -43,17 +51,22 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 use coo_llm_core::catalog::Family;
 use coo_llm_core::{Meter, ShardWriter};
-use coo_llm_exporters::prometheus::{Extra, Namespace};
+use coo_llm_exporters::prometheus::{Extra, Kind, Namespace, Value};
+use rate_limit::RateLimit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 /// What the control plane serves, and with what rights.
 pub struct Control {
     /// The meter whose numbers are shown, and in which admin requests count.
     pub meter: Meter,
-    /// The admin key, and what needs it.
-    pub access: Access,
+    /// Who comes into the admin API.
+    pub auth: Arc<Auth>,
+    /// What stands before it.
+    pub front: Front,
+    /// Where its requests are written down, beside the log.
+    pub audit: Option<Trail>,
     /// Who follows orders about the configuration; without anyone there are no endpoints
     /// of it.
     pub config: Option<Orders>,
@@ -71,7 +84,9 @@ pub struct Control {
 impl std::fmt::Debug for Control {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Control")
-            .field("access", &self.access)
+            .field("auth", &self.auth)
+            .field("front", &self.front)
+            .field("audit", &self.audit)
             .field("metrics", &self.metrics)
             .field("readiness", &self.readiness)
             .field("started", &self.started)
@@ -101,7 +116,12 @@ struct Shared {
     meter: Meter,
     /// The control plane's own shard; only its one thread takes the lock.
     writer: Mutex<ShardWriter>,
-    access: Access,
+    auth: Arc<Auth>,
+    front: Front,
+    rate_limit: Option<Mutex<RateLimit>>,
+    audit: Option<Trail>,
+    /// The begin of the rate limit's times.
+    began: Instant,
     config: Option<Orders>,
     readiness: Readiness,
     started: SystemTime,
@@ -113,6 +133,24 @@ impl Shared {
     fn count(&self, family: Family, values: &[&str]) {
         let event = self.meter.catalog().event(family, values);
         lock(&self.writer).count(event);
+    }
+}
+
+impl Shared {
+    /// Families of the control plane itself.
+    fn own_families(&self) -> Vec<Extra> {
+        let mut families = Vec::new();
+        families.extend(self.audit.iter().flat_map(Trail::families));
+        if let Some(limit) = &self.rate_limit {
+            let folded = lock(limit).folded();
+            let family = Extra::new(
+                Kind::Counter,
+                "admin_rate_limit_folded",
+                "Admin requests of addresses that shared one rate limit, as too many others were there.",
+            );
+            families.push(family.with(&[], Value::Count(folded)));
+        }
+        families
     }
 }
 
@@ -134,16 +172,30 @@ pub fn router(control: Control) -> Router {
     let shared = Arc::new(Shared {
         meter: control.meter,
         writer,
-        access: control.access,
+        auth: control.auth,
+        rate_limit: control
+            .front
+            .req_per_min
+            .map(RateLimit::new)
+            .map(Mutex::new),
+        front: control.front,
+        audit: control.audit,
+        began: Instant::now(),
         config: control.config,
         readiness: control.readiness,
         started: control.started,
         metrics,
         extras: control.extras,
     });
-    for result in ["success", "invalid"] {
-        let values = ["admin_key", result];
-        shared.meter.catalog().event(Family::AuthAttempts, &values);
+    for (method, results) in [
+        ("admin_key", &["success", "invalid"][..]),
+        ("jwt", &["success", "invalid", "expired"]),
+        ("password", &["success", "invalid", "locked"]),
+    ] {
+        for result in results {
+            let values = [method, *result];
+            shared.meter.catalog().event(Family::AuthAttempts, &values);
+        }
     }
     let mut router = Router::new()
         .route("/health", get(readiness::health))
@@ -155,6 +207,11 @@ pub fn router(control: Control) -> Router {
         let router_so_far = std::mem::take(&mut router);
         router = admin(router_so_far, &shared, path, methods, handler);
     };
+    endpoint(login::PATH, &["POST"], post(login::login));
+    endpoint(session::LOGOUT, &["POST"], post(session::logout));
+    endpoint(session::PATH, &["GET"], get(session::session));
+    let trail = get(audit::endpoint::audit);
+    endpoint(audit::endpoint::PATH, &["GET"], trail);
     endpoint(global::PATH, &["GET"], get(global::global));
     if shared.config.is_some() {
         let config_handlers = get(config::show).post(config::put);
@@ -163,6 +220,7 @@ pub fn router(control: Control) -> Router {
         endpoint(config::POLICY, &["PUT"], put(config::put_policy));
     }
     router
+        .route(login::ALIAS, post(login::login))
         .fallback(unknown)
         // Bodies have their bounds where they come in.
         .layer(DefaultBodyLimit::disable())

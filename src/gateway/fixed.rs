@@ -27,6 +27,10 @@ pub(super) fn changes(now: &Config, next: &Config) -> Vec<String> {
         webui,
         cors,
         tls,
+        data_dir,
+        admin_req_per_min,
+        trusted_proxies,
+        audit,
         admin_api_key: _,
         metrics_auth: _,
         limits: _,
@@ -45,7 +49,21 @@ pub(super) fn changes(now: &Config, next: &Config) -> Vec<String> {
         ("server.workers", *workers != next.server.workers),
         ("server.runtime", *runtime != next.server.runtime),
         ("server.driver", *driver != next.server.driver),
-        ("server.webui", *webui != next.server.webui),
+        // Who may log in is of the reload.
+        (
+            "server.webui.enabled",
+            webui.enabled != next.server.webui.enabled,
+        ),
+        ("server.data_dir", *data_dir != next.server.data_dir),
+        (
+            "server.admin_req_per_min",
+            *admin_req_per_min != next.server.admin_req_per_min,
+        ),
+        (
+            "server.trusted_proxies",
+            *trusted_proxies != next.server.trusted_proxies,
+        ),
+        ("server.audit", *audit != next.server.audit),
         ("server.cors", *cors != next.server.cors),
         ("server.tls", *tls != next.server.tls),
         ("logging.file", *file != next.logging.file),
@@ -74,6 +92,7 @@ mod tests {
         next.server.admin_api_key = Some(Secret::new("k"));
         next.server.metrics_auth = MetricsAuth::Bearer;
         next.server.limits.max_body_bytes = 1;
+        next.server.webui.admin_password_hash = Some(Secret::new("h"));
         next.providers.clear();
         assert_eq!(changes(&now, &next), [""; 0]);
         next.server.workers = Workers::Count(7);

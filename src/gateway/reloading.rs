@@ -3,7 +3,7 @@
 //! ```text
 //! SIGHUP, POST /admin/v1/config --Order--> Reloader, one after the other
 //!    read -> check -> plan, certificate, prices, addresses   may fail: nothing has changed
-//!    -> log level, access, certificate, setup                cannot fail
+//!    -> log level, rights, certificate, setup                cannot fail
 //!    -> every worker has taken it                            the answer
 //! ```
 
@@ -11,10 +11,10 @@ use super::price_file::{LOOK_EVERY, Prices};
 use super::{budgets, fixed, resolving};
 use crate::config_file::{self, BUILTIN};
 use crate::logging::LogHandle;
-use coo_llm_config::{Config, Document, MetricsAuth, Problems, Secret};
+use coo_llm_config::{Document, Problems};
 use coo_llm_core::UnixMillis;
 use coo_llm_http::ServerTls;
-use coo_llm_http::control::{Access, AdminKey, Order, OrderRefused, Ordered};
+use coo_llm_http::control::{Auth, Order, OrderRefused, Ordered, Rights};
 use coo_llm_http::gateway::{Plan, PriceBook, Setup, Setups};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -80,14 +80,6 @@ fn now_ms() -> u64 {
     u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The admin key of a configuration, and whether a scrape needs it.
-pub(super) fn rights(config: &Config) -> (Option<AdminKey>, bool) {
-    let key = config.server.admin_api_key.as_ref();
-    let key = key.map(Secret::expose).and_then(AdminKey::new);
-    let metrics_need_it = config.server.metrics_auth == MetricsAuth::Bearer;
-    (key, metrics_need_it)
-}
-
 /// See the module.
 pub(super) struct Reloader {
     pub(super) source: Source,
@@ -97,7 +89,7 @@ pub(super) struct Reloader {
     pub(super) workers: usize,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) prices: Prices,
-    pub(super) access: Access,
+    pub(super) auth: Arc<Auth>,
     pub(super) log: LogHandle,
     pub(super) reloads: Arc<Reloads>,
 }
@@ -223,18 +215,18 @@ impl Reloader {
             let plan = plan.succeeded_by(&config);
             let plan = plan.map_err(|error| error.to_string())?;
             let book = PriceBook::new(&plan, table.as_ref());
+            let rights = Rights::new(&config.server).map_err(|error| error.to_string())?;
             prices.announce(table.as_ref(), &book, &plan);
-            Ok((plan, certificate, prices, book))
+            Ok((plan, certificate, prices, book, rights))
         });
         let made = made.await.map_err(|error| broken(&error))?;
-        let (plan, certificate, prices, book) =
+        let (plan, certificate, prices, book, rights) =
             made.map_err(|error: String| OrderRefused::Invalid(vec![error]))?;
         let addresses = resolving::of_new_plan(&plan, &before).await;
 
         // From here on nothing fails.
         self.log.set_level(document.config.logging.level);
-        let (admin_key, metrics_need_it) = rights(&document.config);
-        self.access.set(admin_key, metrics_need_it);
+        self.auth.set(rights);
         if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
             tls.use_from_now_on(certificate);
         }
@@ -258,6 +250,7 @@ impl Reloader {
                 let config = document.config;
                 let checked = spawn_blocking(move || {
                     Plan::check(&config).map_err(|error| error.to_string())?;
+                    Rights::new(&config.server).map_err(|error| error.to_string())?;
                     Prices::open(config.prices.as_deref()).map(drop)
                 });
                 match checked.await {

@@ -36,7 +36,7 @@ impl std::fmt::Debug for AdminKey {
 }
 
 /// The token of `Authorization: Bearer`; `None` too where the header came twice.
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (all.next(), all.next()) else {
         return None;

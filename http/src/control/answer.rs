@@ -40,13 +40,27 @@ fn openai_error(kind: ErrorKind, message: &str) -> Response {
 
 /// 401 for want of the admin key.
 pub(super) fn unauthorized(admin: bool) -> Response {
-    const MESSAGE: &str =
-        "The admin key is missing or wrong: send it as 'Authorization: Bearer KEY'.";
-    let mut response = if admin {
-        admin_error(StatusCode::UNAUTHORIZED, "authentication_error", MESSAGE)
-    } else {
-        openai_error(ErrorKind::ApiKeyInvalid, MESSAGE)
-    };
+    const KEY: &str = "The admin key is missing or wrong: send it as 'Authorization: Bearer KEY'.";
+    const EITHER: &str = "The admin key, or the token of a login, is missing or wrong: send it \
+                          as 'Authorization: Bearer KEY'.";
+    if admin {
+        return unauthorized_with(EITHER);
+    }
+    challenged(openai_error(ErrorKind::ApiKeyInvalid, KEY))
+}
+
+/// 401 of the admin API, with this message.
+pub(super) fn unauthorized_with(message: &str) -> Response {
+    let status = StatusCode::UNAUTHORIZED;
+    challenged(admin_error(status, "authentication_error", message))
+}
+
+/// 403 of the admin API.
+pub(super) fn forbidden(message: &str) -> Response {
+    admin_error(StatusCode::FORBIDDEN, "permission_error", message)
+}
+
+fn challenged(mut response: Response) -> Response {
     let challenge = HeaderValue::from_static("Bearer");
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response

@@ -5,7 +5,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
-use coo_llm_core::catalog::Family;
 use coo_llm_core::{Micros, UnixMillis};
 use coo_llm_exporters::prometheus::{Extra, Format, Renderer, negotiation, process};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, VARY};
@@ -47,6 +46,7 @@ impl Scraper {
         let began = Instant::now();
         let mut extras = (shared.extras)();
         extras.extend(process::families());
+        extras.extend(shared.own_families());
         extras.push(self.build.clone());
         extras.push(Extra::scrape_duration(self.last));
         let last = std::mem::take(&mut self.page);
@@ -70,7 +70,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMa
     let Some((_, scraper)) = &shared.metrics else {
         unreachable!("the route is there only with its endpoint");
     };
-    if shared.access.metrics_need_it() && !shared.admits(&headers) {
+    if shared.auth.metrics_need_key() && !shared.admits_key(&headers) {
         return answer::unauthorized(false);
     }
     let (format, content_type) = negotiation::format(texts(&headers, ACCEPT));
@@ -92,14 +92,4 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMa
 fn texts(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter();
     values.filter_map(|value| value.to_str().ok())
-}
-
-impl Shared {
-    /// Whether the headers carry the admin key; counts the answer.
-    pub(super) fn admits(&self, headers: &HeaderMap) -> bool {
-        let admitted = self.access.is_admin(headers);
-        let result = if admitted { "success" } else { "invalid" };
-        self.count(Family::AuthAttempts, &["admin_key", result]);
-        admitted
-    }
 }

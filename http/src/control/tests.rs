@@ -1,11 +1,16 @@
 //! The router by itself: each endpoint, each refusal, and what both leave in the meter.
 
 mod audit;
+mod folder;
+mod security;
 mod serving;
+
+pub(super) use folder::Folder;
 
 use super::*;
 use axum::body::Body;
 use bytes::Bytes;
+use coo_llm_config::MetricsAuth;
 use coo_llm_core::catalog::NONE;
 use coo_llm_core::record::{Endpoint, ErrorType, Record, Tokens, UsageSource};
 use coo_llm_core::{Micros, NanoUsd, UnixMillis};
@@ -23,10 +28,32 @@ use tower::ServiceExt;
 const GLOBAL: &str = "/admin/v1/metrics/global";
 const RIGHT: (HeaderName, &str) = (AUTHORIZATION, "Bearer secret");
 
+/// The configuration of a server without a data folder.
+fn server(admin_key: Option<&str>) -> coo_llm_config::Server {
+    coo_llm_config::Server {
+        admin_api_key: admin_key.map(coo_llm_config::Secret::new),
+        data_dir: None,
+        ..coo_llm_config::Server::default()
+    }
+}
+
+fn auth(server: &coo_llm_config::Server) -> Arc<Auth> {
+    Arc::new(Auth::open(server).expect("nothing on disk"))
+}
+
 fn control(meter: &Meter, needs_admin_key: bool) -> Control {
     Control {
         meter: meter.clone(),
-        access: Access::new(AdminKey::new("secret"), needs_admin_key),
+        auth: auth(&coo_llm_config::Server {
+            metrics_auth: if needs_admin_key {
+                MetricsAuth::Bearer
+            } else {
+                MetricsAuth::None
+            },
+            ..server(Some("secret"))
+        }),
+        front: Front::default(),
+        audit: None,
         config: None,
         metrics: Some(Metrics {
             native_histograms: true,
@@ -353,7 +380,7 @@ async fn nobody_gets_in_without_the_key() {
         4
     );
     let mut keyless = control(&meter, false);
-    keyless.access = Access::new(None, false);
+    keyless.auth = auth(&server(None));
     let answer = ask(&router(keyless), "GET", GLOBAL, &[RIGHT]).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
@@ -474,7 +501,7 @@ async fn orders_about_the_configuration_are_given_one_by_one() {
 async fn rights_change_while_it_serves() {
     let meter = Meter::new(100);
     let control = control(&meter, false);
-    let access = control.access.clone();
+    let auth = Arc::clone(&control.auth);
     let router = router(control);
     assert_eq!(
         ask(&router, "GET", "/metrics", &[]).await.status,
@@ -484,7 +511,11 @@ async fn rights_change_while_it_serves() {
         ask(&router, "GET", GLOBAL, &[RIGHT]).await.status,
         StatusCode::OK
     );
-    access.set(AdminKey::new("other"), true);
+    let other = coo_llm_config::Server {
+        metrics_auth: MetricsAuth::Bearer,
+        ..server(Some("other"))
+    };
+    auth.set(Rights::new(&other).expect("no hash is wrong"));
     for path in ["/metrics", GLOBAL] {
         let refused = ask(&router, "GET", path, &[RIGHT]).await;
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED, "{path}");

@@ -64,6 +64,18 @@ impl Window {
         }
     }
 
+    /// The window, from `seconds` before its end where it has no start and up to `now` where it
+    /// has no end.
+    pub(super) fn last(self, seconds: u64, now: u64) -> Result<(u64, u64), WindowError> {
+        let end = self.end.unwrap_or(now);
+        let start = self.start.unwrap_or(end.saturating_sub(seconds));
+        if start < end {
+            Ok((start, end))
+        } else {
+            Err(WindowError::Empty { start, end })
+        }
+    }
+
     /// Fails where the window leaves out a part of [since, now).
     pub(super) fn covers(self, since: u64, now: u64) -> Result<(), WindowError> {
         let starts = self.start.is_none_or(|start| start <= since);
@@ -105,6 +117,16 @@ mod tests {
         for (query, want) in table {
             assert_eq!(Window::parse(query), want, "{query}");
         }
+    }
+
+    #[test]
+    fn what_is_left_out_is_filled_in() {
+        let last = |query| Window::parse(query).expect(query).last(100, 1000);
+        assert_eq!(last(""), Ok((900, 1000)));
+        assert_eq!(last("end=500"), Ok((400, 500)));
+        assert_eq!(last("start=5"), Ok((5, 1000)));
+        let (start, end) = (1000, 1000);
+        assert_eq!(last("start=1000"), Err(WindowError::Empty { start, end }));
     }
 
     #[test]
