@@ -40,6 +40,8 @@ pub(super) struct Writer {
     /// Of the lost rows, how many the trail tells of.
     lost_told: u64,
     told: (Instant, u64),
+    /// Whether a request has been written down; before, the log has nothing to name.
+    has_requests: bool,
 }
 
 impl Writer {
@@ -76,6 +78,7 @@ impl Writer {
             status,
             lost_told: 0,
             told: (Instant::now(), 0),
+            has_requests: false,
         };
         let mut rows = Vec::new();
         if !found.torn.is_empty() {
@@ -89,7 +92,6 @@ impl Writer {
         rows.push(Row::now(Event::Start));
         sync_folder(folder).map_err(wrong)?;
         writer.append(&rows).map_err(wrong)?;
-        writer.tell();
         Ok(writer)
     }
 
@@ -197,7 +199,10 @@ impl Writer {
                 tracing::error!(%error, path = %segment.path.display(), "it cannot be removed");
             }
         }
-        if self.told.0.elapsed() >= TELL_EVERY {
+        let is_request = |row: &Row| matches!(row.event, Event::Request(_));
+        let is_first = !self.has_requests && rows.iter().any(is_request);
+        self.has_requests |= is_first;
+        if is_first || self.told.0.elapsed() >= TELL_EVERY {
             self.tell();
         }
         Ok(())
@@ -239,7 +244,7 @@ impl Writer {
 
     /// Names the last row in the log: who keeps the log elsewhere has an anchor there.
     fn tell(&mut self) {
-        if self.told.1 != self.head.seq {
+        if self.has_requests && self.told.1 != self.head.seq {
             self.told = (Instant::now(), self.head.seq);
             tracing::info!(target: "audit", anchor = %Anchor::from(self.head), "the audit trail's last row");
         }
