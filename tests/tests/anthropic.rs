@@ -553,3 +553,36 @@ fn a_chat_falls_back_from_openai_to_it() {
         1
     );
 }
+
+#[test]
+fn what_it_says_is_left_of_a_key_is_shown() {
+    let rig = start(|_| {});
+    let said = [
+        ("requests", 49),
+        ("tokens", 50_000),
+        ("input-tokens", 39_000),
+        ("output-tokens", 11_000),
+    ];
+    let header = |(kind, left): (&str, u64)| {
+        (
+            format!("anthropic-ratelimit-{kind}-remaining"),
+            left.to_string(),
+        )
+    };
+    let script = Script {
+        headers: said.map(header).to_vec(),
+        ..scripted()
+    };
+    rig.upstream.key_by(PROVIDER_KEY, Some(script));
+    let body = json!({"model": CLAUDE_MODEL, "max_tokens": 9, "messages": []});
+    let mut client = rig.gateway.client();
+    let reply = client.post("/v1/messages", CLIENT_KEY, body.to_string().as_bytes());
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let page = rig.gateway.metrics_after(1);
+    let key = key_id(CLAUDE, PROVIDER_KEY);
+    for (kind, left) in said {
+        let labels = [("key", key.as_str()), ("kind", &kind.replace('-', "_"))];
+        let name = "coo_llm_upstream_ratelimit_remaining";
+        assert_eq!(page.count(name, &labels), left, "{kind}");
+    }
+}

@@ -8,7 +8,7 @@ use coo_llm_tests::gateway::{ClientKey, Gateway, Pricing, Provider};
 use coo_llm_tests::oracle::key_id;
 use coo_llm_tests::python;
 use coo_llm_tests::rig::{
-    CHAT, CLIENT, CLIENT_KEY, MODEL, PROVIDER, Rig, chat, config, provider_key_id,
+    CHAT, CLIENT, CLIENT_KEY, MODEL, PROVIDER, PROVIDER_KEY, Rig, chat, config, provider_key_id,
 };
 use coo_llm_tests::upstream::{Script, Upstream, Usage};
 use serde_json::{Value, json};
@@ -206,6 +206,53 @@ fn tokens_are_reserved_before_and_settled_after() {
     let page = rig.gateway.metrics_after(6);
     let limited = [("client_id", CLIENT), ("limit", "tokens")];
     assert_eq!(page.count("coo_llm_client_rate_limits_total", &limited), 2);
+}
+
+/// What a request allows to be answered is reserved in each dialect.
+#[test]
+fn the_output_that_a_request_allows_is_reserved_in_each_dialect() {
+    const LIMIT: u64 = 100_000;
+    let rig = Rig::start_with(|config| {
+        let url = config.providers[0].base_url.clone();
+        for kind in ["anthropic", "gemini"] {
+            let model = format!("{kind}-test");
+            let provider = Provider::new(kind, &url, PROVIDER_KEY, &model, PRICING);
+            config.providers.push(provider.of_type(kind));
+        }
+        let limit = format!("limits: {{ tokens_per_min: {LIMIT} }}");
+        config.clients = vec![ClientKey::new(CLIENT, CLIENT_KEY).line(&limit)];
+    });
+    let generate = "/v1beta/models/gemini-test:generateContent";
+    let mut left = LIMIT;
+    for (path, body, output) in [
+        (
+            "/v1/messages",
+            r#"{"model":"anthropic-test","messages":[],"max_tokens":1000}"#,
+            1000,
+        ),
+        (
+            generate,
+            r#"{"contents":[],"generationConfig":{"maxOutputTokens":2000}}"#,
+            2000,
+        ),
+        (
+            generate,
+            r#"{"contents":[],"generation_config":{"max_output_tokens":10,"candidate_count":3}}"#,
+            30,
+        ),
+        (generate, r#"{"contents":[]}"#, 256),
+    ] {
+        let reply = rig.gateway.client().post(path, CLIENT_KEY, body.as_bytes());
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let reserved = (body.len() as u64).div_ceil(4) + output;
+        let told = reply
+            .header("x-ratelimit-remaining-tokens")
+            .map(str::to_owned);
+        assert_eq!(told, Some((left - reserved).to_string()), "{body}");
+        // What was used takes its place.
+        let usage = Usage::default();
+        left -= usage.prompt + usage.completion;
+    }
 }
 
 #[test]

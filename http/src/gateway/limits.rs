@@ -16,7 +16,7 @@ mod standing;
 
 pub(crate) use counter::{Claim, Counter, Moment};
 pub(crate) use estimate::Estimate;
-pub(crate) use keys::KeyClaim;
+pub(crate) use keys::{Held, KeyClaim};
 pub(crate) use standing::Standing;
 
 use super::plan::Plan;
@@ -77,6 +77,8 @@ pub struct Ledgers {
     clients: Vec<Option<ClientLedger>>,
     /// A provider each, with a place a key; empty for a provider without limits.
     keys: Vec<Box<[Windows]>>,
+    /// Whether any key has limits.
+    has_limited_keys: bool,
     /// What times are counted from.
     epoch: Instant,
     workers: usize,
@@ -147,16 +149,20 @@ impl Ledgers {
             })
         });
         let clients = clients.collect();
+        let mut has_limited_keys = false;
         let keys = plan.providers.iter().map(|provider| {
             let limits = provider.limits;
             let is_limited = limits.req_per_min.is_some() || limits.tokens_per_min.is_some();
+            has_limited_keys |= is_limited;
             let keys = provider.keys.iter().filter(|_| is_limited);
             keys.map(|key| kept.key_windows(&key.label, limits, workers))
                 .collect()
         });
+        let keys = keys.collect();
         Self {
             clients,
-            keys: keys.collect(),
+            keys,
+            has_limited_keys,
             epoch,
             workers,
             seats,

@@ -180,12 +180,12 @@ impl<'a> Envelope<'a> {
     /// That of a request whose path names the model; there is nothing to splice in its
     /// body, which is left alone.
     #[must_use]
-    pub fn of_path(model: String, stream: bool) -> Self {
+    pub fn of_path(model: String, stream: bool, output_tokens_max: Option<u64>) -> Self {
         Self {
             model: Cow::Owned(model),
             stream,
             include_usage: None,
-            output_tokens_max: None,
+            output_tokens_max,
             model_span: Span { start: 0, end: 0 },
             usage_place: UsagePlace::Invalid,
         }

@@ -1,4 +1,5 @@
-//! Gemini's `generateContent`: its usage, its two kinds of streams, its errors.
+//! Gemini's `generateContent`: what may be used, its usage, its two kinds of streams, its
+//! errors.
 //!
 //! A stream is an event stream with `alt=sse` ([`super::sse`] reads it), else one JSON
 //! array whose elements come one by one ([`mod@array`]). Both are made of the same chunks.
@@ -6,4 +7,5 @@
 pub mod array;
 pub(super) mod chunk;
 pub mod error;
+pub mod request;
 pub mod usage;

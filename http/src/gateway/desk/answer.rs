@@ -14,6 +14,7 @@ use crate::gateway::server::Watch;
 use crate::gateway::settlement::{Seen, Settlement};
 use crate::gateway::upstream::UpstreamBody;
 use crate::wire::envelope::Envelope;
+use crate::wire::gemini::request::output_tokens_max;
 use crate::wire::openai_error::ErrorKind;
 use crate::wire::request_id::RequestId;
 use bytes::{Bytes, BytesMut};
@@ -154,10 +155,13 @@ impl Desk {
         watch.works();
         let endpoint = settlement.endpoint();
         let envelope = match model {
-            Some(model) => Ok(Envelope::of_path(
-                model,
-                endpoint == Endpoint::StreamGenerateContent,
-            )),
+            Some(model) => {
+                // Only limits ask, and they are worth a pass over the body.
+                let most = self.limits.reserves_for(client);
+                let most = most.then(|| output_tokens_max(&body)).flatten();
+                let is_stream = endpoint == Endpoint::StreamGenerateContent;
+                Ok(Envelope::of_path(model, is_stream, most))
+            }
             None => Envelope::parse(&body),
         };
         let envelope = match envelope {

@@ -70,10 +70,10 @@ impl Desk {
         // A tenth of a second is nothing to a trip, and too much only to be refused for.
         let arrived = coarse_now();
         let mut trip = Trip::new(self.plan.policy.retry, arrived);
-        let mut way = Way::new(choice, client, &asked);
+        let mut way = Way::new(choice, client, &asked, &self.limits);
         let mut first = self.first_stop(&mut way, arrived);
         if first.is_none() {
-            way = Way::new(choice, client, &asked);
+            way = Way::new(choice, client, &asked, &self.limits);
             first = self.first_stop(&mut way, Instant::now());
         }
         let Some(mut stop) = first else {

@@ -3,7 +3,7 @@
 use super::Desk;
 use super::asked::Asked;
 use crate::gateway::error::Refusal;
-use crate::gateway::limits::{Estimate, KeyClaim};
+use crate::gateway::limits::{Counter, Estimate, Held, KeyClaim};
 use crate::gateway::plan::{Choice, ModelPlan};
 use crate::gateway::routing::Why;
 use crate::wire::openai_error::ErrorKind;
@@ -31,7 +31,7 @@ pub(super) struct Way<'a> {
     /// The tokens that it may use.
     estimate: Estimate,
     /// What the next attempt has taken of its key's limits.
-    claim: Option<KeyClaim>,
+    held: Held<'a>,
     /// The place in the plan's fallbacks that is looked at next.
     next: usize,
 }
@@ -55,20 +55,25 @@ pub(super) struct Nowhere {
 }
 
 impl<'a> Way<'a> {
-    pub(super) fn new(choice: Choice<'a>, client: usize, asked: &'a Asked<'a>) -> Self {
+    pub(super) fn new(
+        choice: Choice<'a>,
+        client: usize,
+        asked: &'a Asked<'a>,
+        limits: &'a Counter,
+    ) -> Self {
         Self {
             choice,
             client,
             asked,
             estimate: asked.estimate(),
-            claim: None,
+            held: Held::nothing(limits),
             next: 0,
         }
     }
 
     /// What the attempt that is made now has taken of its key's limits.
     pub(super) fn claim(&mut self) -> Option<KeyClaim> {
-        self.claim.take()
+        self.held.take()
     }
 }
 
@@ -160,7 +165,7 @@ impl Desk {
             self.limits.give_key_back(&claim, now);
             return None;
         }
-        way.claim = Some(claim);
+        way.held.hold(claim);
         Some(key)
     }
 

@@ -51,6 +51,12 @@ impl Counter {
         self.ledgers.clients[client].is_some()
     }
 
+    /// Whether anything is reserved for a request of this client: by its own limits, or by
+    /// those of a key that it may get.
+    pub(crate) fn reserves_for(&self, client: usize) -> bool {
+        self.concerns(client) || self.ledgers.has_limited_keys
+    }
+
     /// Claims what a request may use; all of it or nothing. `cost` is asked for where
     /// there is a budget.
     ///
