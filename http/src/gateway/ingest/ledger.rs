@@ -1,13 +1,16 @@
 //! Which ids were accepted before.
 //!
-//! An id is kept as a 128-bit hash with keys of this process: two of a billion ids meet
-//! with a probability of 10^-21, and nobody can look for two that do. Hashes are spread
+//! An id is kept as a 128-bit hash, SipHash-1-3 with a key of this process: two of a
+//! billion ids meet with a probability of 10^-21, and nobody who does not know the key can
+//! look for two that do. Hashes are spread
 //! over stripes; each has a set of the ids since some time and the set before it. When
 //! the younger set is as old as the window, or full, it becomes the older one and what
 //! was the older one goes.
 
 use coo_llm_config::Ingest;
+use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::HashSet;
+use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, TryLockError};
@@ -32,7 +35,7 @@ pub enum Claim {
 #[derive(Debug)]
 pub struct Ledger {
     stripes: Box<[Mutex<Stripe>]>,
-    keys: [RandomState; 2],
+    hasher: Keyed,
     window: Duration,
     /// Ids in one of the two sets of a stripe.
     set_max: usize,
@@ -40,6 +43,16 @@ pub struct Ledger {
 }
 
 type Ids = HashSet<u128, BuildHasherDefault<Low>>;
+
+/// A hasher with the key of this process in it, which is not shown.
+#[derive(Clone, Copy)]
+struct Keyed(SipHasher13);
+
+impl fmt::Debug for Keyed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keyed(..)")
+    }
+}
 
 /// A hash of what is a hash already.
 #[derive(Debug, Default)]
@@ -80,7 +93,7 @@ impl Ledger {
         let ids_max = usize::try_from(bounds.dedup_max_ids).unwrap_or(usize::MAX);
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
-            keys: [RandomState::new(), RandomState::new()],
+            hasher: Keyed(SipHasher13::new_with_keys(secret(), secret())),
             window: bounds.dedup_window,
             set_max: (ids_max / STRIPES / 2).max(1),
             evicted: AtomicU64::new(0),
@@ -90,15 +103,12 @@ impl Ledger {
     /// The hash of a client's id.
     #[must_use]
     pub fn key(&self, client_id: &str, id: &str) -> u128 {
-        let [low, high] = [&self.keys[0], &self.keys[1]].map(|keys| {
-            let mut hasher = keys.build_hasher();
-            hasher.write(client_id.as_bytes());
-            // A byte that is in no UTF-8, so that ("a","bc") and ("ab","c") differ.
-            hasher.write_u8(0xff);
-            hasher.write(id.as_bytes());
-            hasher.finish()
-        });
-        u128::from(high) << 64 | u128::from(low)
+        let Keyed(mut hasher) = self.hasher;
+        hasher.write(client_id.as_bytes());
+        // A byte that is in no UTF-8, so that ("a","bc") and ("ab","c") differ.
+        hasher.write_u8(0xff);
+        hasher.write(id.as_bytes());
+        hasher.finish128().as_u128()
     }
 
     /// Takes an id, if it was not taken in the window before `now`.
@@ -126,6 +136,11 @@ impl Ledger {
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)
     }
+}
+
+/// 64 bits that nobody outside knows: std seeds its maps from the system.
+fn secret() -> u64 {
+    RandomState::new().hash_one(0_u64)
 }
 
 impl Stripe {
