@@ -5,6 +5,10 @@
 //! proxy-rig latency [--with BIN --without BIN] [--rounds N]
 //! proxy-rig runtimes --with BIN [--rounds N] [--seconds N]
 //! proxy-rig icount  [--with BIN --without BIN] [--requests N] [--keep FILE]
+//! proxy-rig field   [--with BIN] [--rounds N] [--seconds N]       beside nginx, Envoy, LiteLLM, Portkey
+//! proxy-rig onoff   [--with BIN --without BIN] [--rounds N] [--seconds N]
+//! proxy-rig soak    [--with BIN] [--seconds N]
+//! proxy-rig idle    [--with BIN] [--connections N]
 //! ```
 //! Without executables it builds both from the workspace.
 #![expect(
@@ -14,14 +18,14 @@
 )]
 
 use coo_llm_benches::rig::cores::{self, LOAD};
-use coo_llm_benches::rig::gateway::{self, Gateway, RunsOn, Under};
+use coo_llm_benches::rig::gateway::{self, Gateway, RunsOn, Setup};
 use coo_llm_benches::rig::nginx::Nginx;
 use coo_llm_benches::rig::upstream::{self, Upstream};
 use coo_llm_benches::rig::wrk::{CONNECTIONS, Wrk};
-use coo_llm_benches::rig::{Outcome, icount, load, process};
+use coo_llm_benches::rig::{Outcome, field, icount, load, memory, onoff, process};
 use coo_llm_benches::stats::{median, quantile, spread};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tempfile::TempDir;
 
@@ -39,8 +43,9 @@ const EXACT: u64 = 5_000;
 struct Options {
     with: Option<PathBuf>,
     without: Option<PathBuf>,
-    rounds: usize,
-    seconds: u32,
+    rounds: Option<usize>,
+    seconds: Option<u32>,
+    connections: u32,
     requests: u64,
     runtime: String,
     driver: String,
@@ -52,8 +57,9 @@ impl Options {
         let mut options = Self {
             with: None,
             without: None,
-            rounds: 12,
-            seconds: 2,
+            rounds: None,
+            seconds: None,
+            connections: 10_000,
             requests: 2_000,
             runtime: "auto".to_owned(),
             driver: "auto".to_owned(),
@@ -65,8 +71,9 @@ impl Options {
             match name.as_str() {
                 "--with" => options.with = Some(value.into()),
                 "--without" => options.without = Some(value.into()),
-                "--rounds" => options.rounds = value.parse().map_err(bad)?,
-                "--seconds" => options.seconds = value.parse().map_err(bad)?,
+                "--rounds" => options.rounds = Some(value.parse().map_err(bad)?),
+                "--seconds" => options.seconds = Some(value.parse().map_err(bad)?),
+                "--connections" => options.connections = value.parse().map_err(bad)?,
                 "--requests" => options.requests = value.parse().map_err(bad)?,
                 "--runtime" => options.runtime = value,
                 "--driver" => options.driver = value,
@@ -75,6 +82,16 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// Rounds, where the mode has no number of its own.
+    fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(12)
+    }
+
+    /// Seconds of a run, likewise.
+    fn seconds(&self) -> u32 {
+        self.seconds.unwrap_or(2)
     }
 
     fn runs_on(&self) -> RunsOn<'_> {
@@ -86,13 +103,17 @@ impl Options {
 
     /// The two executables; those that were not named are built.
     fn binaries(&self, folder: &TempDir) -> Outcome<[PathBuf; 2]> {
-        let one = |given: &Option<PathBuf>, records| match given {
+        Ok([self.binary(folder, true)?, self.binary(folder, false)?])
+    }
+
+    /// The executable with or without recording.
+    fn binary(&self, folder: &TempDir, records: bool) -> Outcome<PathBuf> {
+        match if records { &self.with } else { &self.without } {
             Some(path) => path
                 .canonicalize()
                 .map_err(|error| format!("{}: {error}", path.display())),
             None => gateway::build(folder.path(), records),
-        };
-        Ok([one(&self.with, true)?, one(&self.without, false)?])
+        }
     }
 }
 
@@ -110,13 +131,11 @@ impl Rig {
         cores::move_here(LOAD)?;
         let upstream = Upstream::start()?;
         let start = |binary: &PathBuf, model| {
-            Gateway::start(
-                binary,
-                &upstream.addr,
-                model,
-                options.runs_on(),
-                Under::Itself,
-            )
+            let setup = Setup {
+                on: options.runs_on(),
+                ..Setup::usual(model)
+            };
+            Gateway::start(binary, &upstream.addr, &setup)
         };
         let gateways = [
             start(&with, MODELS[WITH])?,
@@ -212,11 +231,11 @@ fn proxy(options: &Options) -> Outcome<()> {
     let mut sent = EXACT;
     let mut random = fastrand::Rng::with_seed(1);
     // The first round warms up and is not kept.
-    for round in 0..=options.rounds {
+    for round in 0..=options.rounds() {
         for subject in shuffled::<3>(&mut random) {
             let wrk = wrks[subject].as_ref().map_err(Clone::clone)?;
             let before = process::cpu_ns(rig.pid(subject))?;
-            let run = wrk.run(rig.addr(subject)?, options.seconds)?;
+            let run = wrk.run(rig.addr(subject)?, options.seconds())?;
             let took = process::cpu_ns(rig.pid(subject))? - before;
             if subject == WITH {
                 sent += run.requests;
@@ -228,10 +247,11 @@ fn proxy(options: &Options) -> Outcome<()> {
         }
     }
     rig.check_exact()?;
-    rig.check_bounds(sent + EXACT, options.rounds as u64 + 1)?;
+    rig.check_bounds(sent + EXACT, options.rounds() as u64 + 1)?;
     println!(
         "{} rounds of {} s, {CONNECTIONS} connections; median [min .. max]",
-        options.rounds, options.seconds
+        options.rounds(),
+        options.seconds()
     );
     for subject in [WITH, WITHOUT, NGINX] {
         println!(
@@ -280,7 +300,11 @@ fn runtimes(options: &Options) -> Outcome<()> {
     let model = MODELS[WITH];
     let mut gateways = Vec::new();
     for on in PAIRS {
-        let gateway = Gateway::start(&binary, &upstream.addr, model, on, Under::Itself)?;
+        let setup = Setup {
+            on,
+            ..Setup::usual(model)
+        };
+        let gateway = Gateway::start(&binary, &upstream.addr, &setup)?;
         load::exact(gateway.addr, model, EXACT)?;
         let counted = gateway.counted(EXACT)?.requests;
         if counted != EXACT {
@@ -293,11 +317,11 @@ fn runtimes(options: &Options) -> Outcome<()> {
     let mut cpu_us: [Vec<f64>; 4] = Default::default();
     let mut random = fastrand::Rng::with_seed(3);
     // The first round warms up and is not kept.
-    for round in 0..=options.rounds {
+    for round in 0..=options.rounds() {
         for at in shuffled::<4>(&mut random) {
             let pid = gateways[at].process.pid();
             let before = process::cpu_ns(pid)?;
-            let run = wrk.run(gateways[at].addr, options.seconds)?;
+            let run = wrk.run(gateways[at].addr, options.seconds())?;
             let took = process::cpu_ns(pid)? - before;
             if round > 0 {
                 rps[at].push(run.rps);
@@ -308,8 +332,8 @@ fn runtimes(options: &Options) -> Outcome<()> {
     let load = std::fs::read_to_string("/proc/loadavg").map_err(|error| error.to_string())?;
     println!(
         "{} rounds of {} s, {CONNECTIONS} connections; median [min .. max]; load {}",
-        options.rounds,
-        options.seconds,
+        options.rounds(),
+        options.seconds(),
         load.trim()
     );
     for (at, RunsOn { runtime, driver }) in PAIRS.into_iter().enumerate() {
@@ -330,7 +354,7 @@ fn latency(options: &Options) -> Outcome<()> {
     let mut p50: [Vec<f64>; 4] = Default::default();
     let mut p99: [Vec<f64>; 4] = Default::default();
     let mut random = fastrand::Rng::with_seed(2);
-    for round in 0..=options.rounds {
+    for round in 0..=options.rounds() {
         for subject in shuffled::<4>(&mut random) {
             let latencies = load::exact(rig.addr(subject)?, MODELS[subject], REQUESTS)?;
             if round > 0 {
@@ -341,7 +365,7 @@ fn latency(options: &Options) -> Outcome<()> {
     }
     println!(
         "{} rounds of {REQUESTS} requests over one connection; microseconds; median [min .. max]",
-        options.rounds
+        options.rounds()
     );
     for subject in [DIRECT, WITH, WITHOUT, NGINX] {
         let added = |of: &[Vec<f64>; 4]| -> Vec<f64> {
@@ -379,7 +403,11 @@ fn count(options: &Options) -> Outcome<()> {
         for (subject, binary) in binaries.iter().enumerate() {
             let keep = options.keep.as_deref().filter(|_| subject == WITH);
             let (few, many) = (options.requests / 4, options.requests);
-            let n = icount::a_request(binary, &upstream, MODELS[subject], on, few, many, keep)?;
+            let setup = Setup {
+                on,
+                ..Setup::usual(MODELS[subject])
+            };
+            let n = icount::a_request(binary, &upstream, &setup, few, many, keep)?;
             println!("{:18} {n:.0} user instructions/request", SUBJECTS[subject]);
             counts[subject].push(n);
         }
@@ -393,6 +421,33 @@ fn count(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
+/// One gateway, built or named, for a mode that needs no other.
+fn alone(options: &Options, run: impl FnOnce(&Path) -> Outcome<()>) -> Outcome<()> {
+    let folder = TempDir::new().map_err(|error| error.to_string())?;
+    run(&options.binary(&folder, true)?)
+}
+
+fn field(options: &Options) -> Outcome<()> {
+    let (rounds, seconds) = (options.rounds.unwrap_or(5), options.seconds.unwrap_or(1));
+    let on = options.runs_on();
+    alone(options, |binary| field::run(binary, on, rounds, seconds))
+}
+
+fn on_and_off(options: &Options) -> Outcome<()> {
+    let folder = TempDir::new().map_err(|error| error.to_string())?;
+    let seconds = options.seconds.unwrap_or(1);
+    onoff::run(&options.binaries(&folder)?, options.rounds(), seconds)
+}
+
+fn soak(options: &Options) -> Outcome<()> {
+    let seconds = options.seconds.unwrap_or(600);
+    alone(options, |binary| memory::soak(binary, seconds))
+}
+
+fn idle(options: &Options) -> Outcome<()> {
+    alone(options, |binary| memory::idle(binary, options.connections))
+}
+
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let mode = args.next().unwrap_or_default();
@@ -402,9 +457,15 @@ fn main() -> ExitCode {
         "runtimes" => Options::parse(args).and_then(|options| runtimes(&options)),
         "latency" => Options::parse(args).and_then(|options| latency(&options)),
         "icount" => Options::parse(args).and_then(|options| count(&options)),
-        _ => {
-            Err("usage: proxy-rig proxy | runtimes | latency | icount [OPTION VALUE]...".to_owned())
-        }
+        "field" => Options::parse(args).and_then(|options| field(&options)),
+        "onoff" => Options::parse(args).and_then(|options| on_and_off(&options)),
+        "soak" => Options::parse(args).and_then(|options| soak(&options)),
+        "idle" => Options::parse(args).and_then(|options| idle(&options)),
+        _ => Err(
+            "usage: proxy-rig proxy | runtimes | latency | icount | field | onoff | soak | idle \
+             [OPTION VALUE]..."
+                .to_owned(),
+        ),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use super::cores::{self, MEASURED};
 use super::process::Process;
 use super::upstream::Served;
-use super::{CLIENT_KEY, Outcome};
+use super::{CLIENT_KEY, Outcome, PROVIDER_KEY};
 use coo_llm_tests::client::Client;
 use coo_llm_tests::exposition::Exposition;
 use coo_llm_tests::gateway::{free_port, workspace};
@@ -72,6 +72,46 @@ impl RunsOn<'static> {
     };
 }
 
+/// What it does beside passing requests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duties {
+    /// No prices, no limits, no budget. It still asks for a client's key, which cannot be left out.
+    None,
+    /// Prices.
+    Prices,
+    /// Prices, limits of the client and of the provider's key, a budget; none of them is ever met.
+    All,
+}
+
+/// How a gateway is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup<'a> {
+    /// The model that it lists.
+    pub model: &'a str,
+    /// What its worker runs on.
+    pub on: RunsOn<'a>,
+    /// What runs it.
+    pub under: Under,
+    /// What it does.
+    pub duties: Duties,
+    /// Its `policy`, in flow style.
+    pub policy: &'a str,
+}
+
+impl<'a> Setup<'a> {
+    /// With prices, on what it picks.
+    #[must_use]
+    pub fn usual(model: &'a str) -> Self {
+        Self {
+            model,
+            on: RunsOn::AUTO,
+            under: Under::Itself,
+            duties: Duties::Prices,
+            policy: "{}",
+        }
+    }
+}
+
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -83,9 +123,24 @@ pub struct Gateway {
     pub dir: TempDir,
 }
 
+const PRICING: &str = "        pricing: { input_per_million: 0.15, output_per_million: 0.60 }\n";
+
 /// Its configuration: one worker, one provider with one model, one client.
-fn yaml(port: u16, upstream: &str, model: &str, on: RunsOn<'_>) -> String {
+fn yaml(port: u16, upstream: &str, setup: &Setup<'_>) -> String {
+    let Setup {
+        model, on, policy, ..
+    } = setup;
     let RunsOn { runtime, driver } = on;
+    let limits = "limits: { req_per_min: 1000000000, tokens_per_min: 1000000000000 }";
+    let (pricing, key_limits, client_limits) = match setup.duties {
+        Duties::None => ("", String::new(), String::new()),
+        Duties::Prices => (PRICING, String::new(), String::new()),
+        Duties::All => (
+            PRICING,
+            format!("    {limits}\n"),
+            format!("    {limits}\n    budget: {{ usd: 1000000.00, per: month, action: block }}\n"),
+        ),
+    };
     format!(
         r#"version: "1.0"
 server:
@@ -100,14 +155,14 @@ llm_providers:
   - id: acme
     type: custom
     base_url: "http://{upstream}/v1"
-    api_keys: ["sk-provider-bench-fedcba9876543210"]
+    api_keys: ["{PROVIDER_KEY}"]
     models:
       - id: {model}
-        pricing: {{ input_per_million: 0.15, output_per_million: 0.60 }}
-api_keys:
+{pricing}{key_limits}api_keys:
   - id: bench
     key: "{CLIENT_KEY}"
     allowed_providers: ["*"]
+{client_limits}policy: {policy}
 "#
     )
 }
@@ -117,20 +172,14 @@ impl Gateway {
     ///
     /// # Errors
     /// Where it does not become ready.
-    pub fn start(
-        binary: &Path,
-        upstream: &str,
-        model: &str,
-        on: RunsOn<'_>,
-        under: Under,
-    ) -> Outcome<Self> {
+    pub fn start(binary: &Path, upstream: &str, setup: &Setup<'_>) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("the gateway's folder: {error}");
         let dir = TempDir::with_prefix("coo-llm-bench-").map_err(failed)?;
         let port = free_port();
         let file = dir.path().join("coo-llm.yaml");
-        fs::write(&file, yaml(port, upstream, model, on)).map_err(failed)?;
+        fs::write(&file, yaml(port, upstream, setup)).map_err(failed)?;
         let log = File::create(dir.path().join("stderr")).map_err(failed)?;
-        let mut command = match under {
+        let mut command = match setup.under {
             Under::Itself => cores::command_on(MEASURED, &binary.to_string_lossy()),
             Under::Callgrind => {
                 let mut command = cores::command_on(MEASURED, "valgrind");
@@ -175,13 +224,25 @@ impl Gateway {
     /// # Errors
     /// Where the page cannot be read, or the requests do not come.
     pub fn counted(&self, requests: u64) -> Outcome<Served> {
+        self.counted_of(&[("provider", "acme")], requests)
+    }
+
+    /// The same of all requests, those that reached no provider included.
+    ///
+    /// # Errors
+    /// As [`Self::counted`].
+    pub fn counted_in_all(&self, requests: u64) -> Outcome<Served> {
+        self.counted_of(&[], requests)
+    }
+
+    fn counted_of(&self, labels: &[(&str, &str)], requests: u64) -> Outcome<Served> {
         let deadline = Instant::now() + SETTLE_MAX;
         loop {
             let (_, text) = self.page("/metrics").ok_or("no /metrics")?;
             let page = Exposition::parse(&text).map_err(|why| why.to_string())?;
             let counted = Served {
-                requests: page.count("coo_llm_requests_total", &[("provider", "acme")]),
-                tokens: page.count("coo_llm_tokens_total", &[("provider", "acme")]),
+                requests: page.count("coo_llm_requests_total", labels),
+                tokens: page.count("coo_llm_tokens_total", labels),
             };
             if counted.requests >= requests || Instant::now() > deadline {
                 return Ok(counted);

@@ -1,6 +1,6 @@
 //! Instructions a request, counted by callgrind: what the noise of a clock hides.
 
-use super::gateway::{Gateway, RunsOn, Under};
+use super::gateway::{Gateway, Setup, Under};
 use super::upstream::Upstream;
 use super::{Outcome, load};
 use std::fs;
@@ -10,13 +10,16 @@ use std::path::Path;
 fn instructions(
     binary: &Path,
     upstream: &Upstream,
-    model: &str,
-    on: RunsOn<'_>,
+    setup: &Setup<'_>,
     requests: u64,
     keep: Option<&Path>,
 ) -> Outcome<u64> {
-    let mut gateway = Gateway::start(binary, &upstream.addr, model, on, Under::Callgrind)?;
-    load::exact(gateway.addr, model, requests)?;
+    let setup = Setup {
+        under: Under::Callgrind,
+        ..*setup
+    };
+    let mut gateway = Gateway::start(binary, &upstream.addr, &setup)?;
+    load::exact(gateway.addr, setup.model, requests)?;
     gateway.process.terminate()?;
     let file = gateway.dir.path().join("callgrind.out");
     let text = fs::read_to_string(&file).map_err(|error| format!("callgrind: {error}"))?;
@@ -39,13 +42,12 @@ fn instructions(
 pub fn a_request(
     binary: &Path,
     upstream: &Upstream,
-    model: &str,
-    on: RunsOn<'_>,
+    setup: &Setup<'_>,
     few: u64,
     many: u64,
     keep: Option<&Path>,
 ) -> Outcome<f64> {
-    let low = instructions(binary, upstream, model, on, few, None)?;
-    let high = instructions(binary, upstream, model, on, many, keep)?;
+    let low = instructions(binary, upstream, setup, few, None)?;
+    let high = instructions(binary, upstream, setup, many, keep)?;
     Ok((high as f64 - low as f64) / (many - few) as f64)
 }

@@ -17,19 +17,21 @@ const START_MAX: Duration = Duration::from_secs(10);
 pub struct Nginx {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where it passes on what comes as it comes.
+    pub streams: SocketAddr,
     /// Its process: `master_process off`, so it is the worker too.
     pub process: Process,
     _dir: TempDir,
 }
 
-fn config(port: u16, upstream: &str, folder: &str) -> String {
+fn config(port: u16, streams: u16, upstream: &str, folder: &str) -> String {
     format!(
         r"daemon off;
 master_process off;
 worker_processes 1;
 pid {folder}/pid;
 error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections 8192; }}
 http {{
   access_log off;
   client_body_temp_path {folder}/body;
@@ -38,13 +40,22 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   keepalive_requests 1000000000;
-  upstream llm {{ server {upstream}; keepalive 64; keepalive_requests 1000000000; }}
+  upstream llm {{ server {upstream}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port};
     location / {{
       proxy_pass http://llm;
       proxy_http_version 1.1;
       proxy_set_header Connection '';
+    }}
+  }}
+  server {{
+    listen 127.0.0.1:{streams};
+    location / {{
+      proxy_pass http://llm;
+      proxy_http_version 1.1;
+      proxy_set_header Connection '';
+      proxy_buffering off;
     }}
   }}
 }}
@@ -60,9 +71,9 @@ impl Nginx {
     pub fn start(upstream: &str) -> Outcome<Self> {
         let failed = |error: std::io::Error| format!("nginx's folder: {error}");
         let dir = TempDir::with_prefix("coo-llm-nginx-").map_err(failed)?;
-        let port = free_port();
+        let (port, streams) = (free_port(), free_port());
         let file = dir.path().join("nginx.conf");
-        let text = config(port, upstream, &dir.path().to_string_lossy());
+        let text = config(port, streams, upstream, &dir.path().to_string_lossy());
         fs::write(&file, text).map_err(failed)?;
         let mut command = cores::command_on(MEASURED, "/usr/sbin/nginx");
         command
@@ -83,6 +94,7 @@ impl Nginx {
         }
         Ok(Self {
             addr,
+            streams: SocketAddr::from((Ipv4Addr::LOCALHOST, streams)),
             process,
             _dir: dir,
         })

@@ -78,3 +78,32 @@ pub fn cpu_ns(pid: u32) -> Outcome<u64> {
     }
     Ok(sum)
 }
+
+/// The same, of a process and all that descend from it.
+///
+/// # Errors
+/// Where the process is gone or the kernel does not say.
+pub fn family_cpu_ns(pid: u32) -> Outcome<u64> {
+    let mut sum = cpu_ns(pid)?;
+    for child in children(pid) {
+        // A child may end meanwhile, and its time with it.
+        sum += family_cpu_ns(child).unwrap_or_default();
+    }
+    Ok(sum)
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let lists = tasks.flatten().filter_map(|task| {
+        let list = fs::read_to_string(task.path().join("children"));
+        list.ok()
+    });
+    let parse = |list: String| -> Vec<u32> {
+        list.split_whitespace()
+            .filter_map(|word| word.parse().ok())
+            .collect()
+    };
+    lists.flat_map(parse).collect()
+}

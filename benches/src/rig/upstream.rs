@@ -3,7 +3,8 @@
 use super::Outcome;
 use super::cores::{self, LOAD};
 use super::process::Process;
-use coo_llm_tests::upstream::Upstream as Server;
+use super::{CLIENT_KEY, PROVIDER_KEY};
+use coo_llm_tests::upstream::{Script, Upstream as Server};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Stdio};
 
@@ -26,6 +27,14 @@ pub fn serve() -> std::io::Result<()> {
     writeln!(out, "{}", upstream.addr())?;
     for line in std::io::stdin().lock().lines() {
         let model = line?;
+        if let Some(streams) = Streams::parse(&model) {
+            // By either key: a proxy passes the client's on.
+            for key in [CLIENT_KEY, PROVIDER_KEY] {
+                upstream.key_by(key, streams.script());
+            }
+            writeln!(out, "set")?;
+            continue;
+        }
         let ledger = upstream.ledger();
         let of_model = ledger.totals.iter().filter(|((m, ..), _)| *m == model);
         let sum = of_model.fold(Served::default(), |sum, (_, totals)| Served {
@@ -35,6 +44,50 @@ pub fn serve() -> std::io::Result<()> {
         writeln!(out, "{} {}", sum.requests, sum.tokens)?;
     }
     Ok(())
+}
+
+/// How the upstream answers where a stream is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Streams {
+    /// Chunks with content; 0 for the usual few, and for the quickest answers without a stream.
+    pub chunks: u32,
+    /// Pause between two of them; without one they come as fast as they are taken.
+    pub pause_ms: u64,
+}
+
+impl Streams {
+    /// The usual few.
+    pub const USUAL: Self = Self::of(0);
+
+    /// So many, as fast as they are taken.
+    #[must_use]
+    pub const fn of(chunks: u32) -> Self {
+        Self {
+            chunks,
+            pause_ms: 0,
+        }
+    }
+
+    /// As the two processes tell each other.
+    fn line(self) -> String {
+        format!("streams {} {}", self.chunks, self.pause_ms)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let (chunks, pause_ms) = line.strip_prefix("streams ")?.split_once(' ')?;
+        Some(Self {
+            chunks: chunks.parse().ok()?,
+            pause_ms: pause_ms.parse().ok()?,
+        })
+    }
+
+    fn script(self) -> Option<Script> {
+        (self.chunks > 0).then(|| Script {
+            chunks: self.chunks,
+            chunk_delay_ms: self.pause_ms,
+            ..Script::default()
+        })
+    }
 }
 
 /// The upstream's process.
@@ -79,6 +132,19 @@ impl Upstream {
             Ok(0) => Err("the upstream ended".to_owned()),
             Ok(_) => Ok(line.trim_end().to_owned()),
             Err(error) => Err(format!("the upstream: {error}")),
+        }
+    }
+
+    /// Sets how it streams from now on.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub fn stream_by(&mut self, streams: Streams) -> Outcome<()> {
+        let sent = writeln!(self.input, "{}", streams.line()).and_then(|()| self.input.flush());
+        sent.map_err(|error| format!("the upstream: {error}"))?;
+        match self.line()?.as_str() {
+            "set" => Ok(()),
+            line => Err(format!("the upstream said {line:?}")),
         }
     }
 
