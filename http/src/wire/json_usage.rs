@@ -199,7 +199,7 @@ impl JsonUsageScanner {
 
     /// Inside of a string: a name, a member's value, or deeper.
     fn text(&mut self, chunk: &[u8], at: usize) -> usize {
-        let Some(found) = memchr2(b'"', b'\\', &chunk[at..]) else {
+        let Some(found) = text_stop(&chunk[at..]) else {
             self.keep(&chunk[at..]);
             return chunk.len();
         };
@@ -241,25 +241,51 @@ impl JsonUsageScanner {
         at + 1
     }
 
-    /// Between the brackets of a member's value.
+    /// Between the brackets of a member's value, with the strings there.
     fn nested(&mut self, chunk: &[u8], at: usize) -> usize {
-        let stop = at + quiet_bytes(&chunk[at..]);
-        let Some(&byte) = chunk.get(stop) else {
-            self.keep(&chunk[at..]);
-            return chunk.len();
-        };
-        self.keep(&chunk[at..=stop]);
-        match byte {
-            b'"' => self.state = State::NestedText,
-            b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-            _ => {
-                self.depth -= 1;
-                if self.depth == 0 {
-                    self.end_value();
+        let mut next = at;
+        // Most bytes that are not in strings stand alone; a list of numbers is long.
+        let mut quiet_run = 0;
+        while let Some(&byte) = chunk.get(next) {
+            next += 1;
+            match byte {
+                b'"' => {
+                    quiet_run = 0;
+                    match text_end(&chunk[next..]) {
+                        TextEnd::Behind(bytes) => next += bytes,
+                        end => {
+                            self.keep(&chunk[at..]);
+                            self.state = match end {
+                                TextEnd::Escape => State::NestedTextEscape,
+                                _ => State::NestedText,
+                            };
+                            return chunk.len();
+                        }
+                    }
+                }
+                b'{' | b'[' => {
+                    quiet_run = 0;
+                    self.depth = self.depth.saturating_add(1);
+                }
+                b'}' | b']' => {
+                    quiet_run = 0;
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        self.keep(&chunk[at..next]);
+                        self.end_value();
+                        return next;
+                    }
+                }
+                _ => {
+                    quiet_run += 1;
+                    if quiet_run > QUIET_RUN_SHORT {
+                        next += quiet_bytes(&chunk[next..]);
+                    }
                 }
             }
         }
-        stop + 1
+        self.keep(&chunk[at..]);
+        chunk.len()
     }
 
     /// A number or a literal.
@@ -347,6 +373,61 @@ impl JsonUsageScanner {
             Member::Error | Member::Other => {}
         }
     }
+}
+
+/// Quiet bytes in a row that are looked at one by one.
+const QUIET_RUN_SHORT: u32 = 8;
+/// Words of a string that are looked at before `memchr` is worth its call.
+const TEXT_WORDS_SHORT: usize = 3;
+
+/// Where the first quote or backslash is.
+pub(super) fn text_stop(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The lowest bit that is set is that of the first byte which is zero; above it there may
+    // be others.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().take(TEXT_WORDS_SHORT).enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let stops =
+            zeros(word ^ (ONES * u64::from(b'"'))) | zeros(word ^ (ONES * u64::from(b'\\')));
+        if stops != 0 {
+            return Some(at * 8 + stops.trailing_zeros() as usize / 8);
+        }
+    }
+    if words.len() > TEXT_WORDS_SHORT {
+        let from = TEXT_WORDS_SHORT * 8;
+        return memchr2(b'"', b'\\', &bytes[from..]).map(|found| from + found);
+    }
+    let is_stop = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let found = rest.iter().position(is_stop)?;
+    Some(words.len() * 8 + found)
+}
+
+/// Where a string ends that has begun.
+enum TextEnd {
+    /// Its quote is the last of so many bytes.
+    Behind(usize),
+    /// Not here, and the last byte is a backslash that escapes what comes.
+    Escape,
+    /// Not here.
+    Open,
+}
+
+fn text_end(bytes: &[u8]) -> TextEnd {
+    let mut next = 0;
+    while let Some(found) = text_stop(&bytes[next..]) {
+        let stop = next + found;
+        if bytes[stop] == b'"' {
+            return TextEnd::Behind(stop + 1);
+        }
+        next = stop + 2;
+        if next > bytes.len() {
+            return TextEnd::Escape;
+        }
+    }
+    TextEnd::Open
 }
 
 /// How many bytes come before the first quote or bracket.

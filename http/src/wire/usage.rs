@@ -5,6 +5,7 @@ use coo_llm_core::record::Tokens;
 use super::count::{Count, Faults};
 use super::lenient::Lenient;
 
+mod quick;
 #[cfg(test)]
 mod tests;
 
@@ -71,6 +72,14 @@ impl UsageOutcome {
     /// - `7.0` is 7, as JSON Schema has it.
     #[must_use]
     pub fn read(json: &[u8]) -> Self {
+        match quick::read(json) {
+            Some(wire) => wire.outcome(),
+            None => Self::read_any(json),
+        }
+    }
+
+    /// The same of whatever stands there.
+    fn read_any(json: &[u8]) -> Self {
         let wire = match serde_json::from_slice::<Lenient<UsageWire>>(json) {
             Err(_) => return Self::unreadable(UsageFault::Syntax),
             Ok(Lenient {

@@ -86,6 +86,16 @@ proptest! {
     }
 
     #[test]
+    fn text_stops_at_its_first_quote_or_backslash(
+        bytes in prop::collection::vec(
+            prop_oneof![20 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\')], 0..60,
+        ),
+    ) {
+        let slow = bytes.iter().position(|byte| b"\"\\".contains(byte));
+        prop_assert_eq!(text_stop(&bytes), slow);
+    }
+
+    #[test]
     fn quiet_bytes_stop_at_the_first_loud_byte(bytes in "[a-zA-Z0-9@`|~\\x00-\\x20.,:é\"{}\\[\\]]{0,100}") {
         let bytes = bytes.as_bytes();
         let slow = bytes.iter().position(|b| b"\"{}[]".contains(b)).unwrap_or(bytes.len());

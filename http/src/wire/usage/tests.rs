@@ -261,3 +261,95 @@ proptest! {
         }
     }
 }
+
+/// Members of a usage, often ours, with values that are usually counts.
+fn members(names: &'static [&'static str]) -> impl Strategy<Value = Vec<(String, Value)>> {
+    let name = prop_oneof![
+        8 => proptest::sample::select(names).prop_map(str::to_owned),
+        1 => crate::wire::arbitrary_json::key(),
+    ];
+    let count = prop_oneof![
+        8 => any::<u32>().prop_map(Value::from),
+        2 => any::<u64>().prop_map(Value::from),
+        2 => Just(Value::Null),
+        1 => (-9..9_i64).prop_map(Value::from),
+        1 => (-9.0..9.0).prop_map(Value::from),
+        1 => crate::wire::arbitrary_json::value(),
+    ];
+    proptest::collection::vec((name, count), 0..7)
+}
+
+proptest! {
+    #[test]
+    fn the_quick_way_reads_what_the_usual_way_reads(
+        mut all in members(&[
+            "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens",
+            "total_tokens", "cached_tokens", "prompt_cache_hit_tokens", "x",
+        ]),
+        input in members(&["cached_tokens", "cache_write_tokens", "audio_tokens", "x"]),
+        output in members(&["reasoning_tokens", "audio_tokens", "x"]),
+        names in any::<[bool; 4]>(),
+        style in crate::wire::arbitrary_json::style(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        // Written here, so that a member may stand there twice.
+        use crate::wire::arbitrary_json::object;
+        let details = [
+            ("prompt_tokens_details", &input), ("input_tokens_details", &input),
+            ("completion_tokens_details", &output), ("output_tokens_details", &output),
+        ];
+        for ((name, members), _) in details.iter().zip(names).filter(|(_, is_in)| *is_in) {
+            all.push(((*name).to_owned(), Value::Object(members.iter().cloned().collect())));
+        }
+        let text = object(&all, style);
+        let json = text.as_bytes();
+        for json in [json, &json[..cut.index(json.len())]] {
+            if let Some(quick) = quick::read(json) {
+                prop_assert_eq!(quick.outcome(), UsageOutcome::read_any(json), "{}", text);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_quick_way_takes_what_providers_write_and_nothing_odd() {
+    let plain = [
+        r#"{"prompt_tokens":1,"completion_tokens":0,"total_tokens":1}"#,
+        r#" { "input_tokens" : 3 , "input_tokens_details" : { "cached_tokens" : null } } "#,
+        r#"{"prompt_tokens":11,"prompt_tokens_details":{"cached_tokens":1,"audio_tokens":0},
+            "completion_tokens_details":null,"other":7}"#,
+        "{}",
+    ];
+    for json in plain {
+        let quick = quick::read(json.as_bytes()).map(|wire| wire.outcome());
+        assert_eq!(
+            quick,
+            Some(UsageOutcome::read_any(json.as_bytes())),
+            "{json}"
+        );
+    }
+    let odd = [
+        r#"{"prompt_tokens":1,"prompt_tokens":2}"#,
+        r#"{"prompt_tokens":1.0}"#,
+        r#"{"prompt_tokens":01}"#,
+        r#"{"prompt_tokens":00}"#,
+        r#"{"prompt_tokens":1e3}"#,
+        r#"{"prompt_tokens":-1}"#,
+        r#"{"prompt_tokens":1234567890123456789}"#,
+        r#"{"prompt_tokens":"1"}"#,
+        r#"{"prompt\u005ftokens":1}"#,
+        r#"{"prompt_tokens":1,}"#,
+        r#"{"prompt_tokens":1} x"#,
+        r#"{"prompt_tokens":}"#,
+        r#"{"prompt_tokens":nul}"#,
+        r#"{"prompt_tokens":{}}"#,
+        r#"{"prompt_tokens_details":7}"#,
+        r#"{,"prompt_tokens":1}"#,
+        r#"{"prompt_tokens":1"#,
+        "null",
+        "",
+    ];
+    for json in odd {
+        assert!(quick::read(json.as_bytes()).is_none(), "{json}");
+    }
+}
