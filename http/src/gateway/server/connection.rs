@@ -148,11 +148,13 @@ async fn run(
     let service = service_fn(|request: Request<Incoming>| {
         // The one of now: it answers this request to its end, whatever is reloaded.
         let (desk, watch) = (desks.current(), Rc::clone(watch));
-        async move {
+        // Boxed: it has 9 KB, which hyper would move twice a request and hold for each
+        // connection, idle ones too.
+        Box::pin(async move {
             watch.works();
             let reply = desk.answer(request, peer, &watch).await;
             Ok::<_, Infallible>(reply.map(|body| body.watched(watch)))
-        }
+        })
     });
     let connection = http1::Builder::new()
         .header_read_timeout(None) // The watch does it, and tells an idle connection apart.
