@@ -24,6 +24,8 @@ pub enum By {
     /// Ids; and the record has a request id, an overhead and one attempt, as the gateway's
     /// have for an answer in one piece.
     IdWhole,
+    /// The same, on a meter that crosses routes with clients for a history.
+    IdPairs,
 }
 
 /// The meter with its catalogue filled.
@@ -43,7 +45,10 @@ impl Ours {
     /// A meter for a set.
     #[must_use]
     pub fn new(set: &Set, by: By) -> Self {
-        let meter = Meter::new(1_000_000);
+        let meter = match by {
+            By::IdPairs => Meter::with_pairs(1_000_000),
+            By::Id | By::Label | By::IdWhole => Meter::new(1_000_000),
+        };
         let route_names: Vec<_> = (0..set.routes()).map(|at| set.route_names(at)).collect();
         let client_names: Vec<_> = (0..set.clients).map(|at| set.client_name(at)).collect();
         let catalog = meter.catalog();
@@ -86,7 +91,7 @@ impl OursWriter<'_> {
             latency,
             limited: None,
         };
-        let is_whole = self.ours.by == By::IdWhole;
+        let is_whole = matches!(self.ours.by, By::IdWhole | By::IdPairs);
         let attempts = std::slice::from_ref(&attempt);
         self.writer.record(&Record {
             route,

@@ -389,6 +389,18 @@ impl Catalog {
         })
     }
 
+    /// The provider, model and key of a (provider, model, key), by name.
+    #[must_use]
+    pub fn route_names(&self, id: RouteId) -> [&str; 3] {
+        self.routes.get(id.0).map_or([OTHER; 3], |route| {
+            [
+                self.provider_name(route.provider),
+                self.model_name(route.model),
+                self.key_name(route.key),
+            ]
+        })
+    }
+
     /// The provider's name.
     #[must_use]
     pub fn provider_name(&self, id: ProviderId) -> &str {

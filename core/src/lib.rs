@@ -134,11 +134,14 @@ mod barrier;
 mod chunks;
 mod columns;
 mod flip;
+mod latency_log;
 mod octaves;
+mod pairs;
 mod sync;
 mod table;
 
 pub mod catalog;
+pub mod crossing;
 pub mod dated;
 pub mod exemplar;
 pub mod histogram;
@@ -153,6 +156,7 @@ pub mod snapshot;
 pub mod units;
 
 pub use catalog::Catalog;
+pub use crossing::Crossing;
 pub use meter::Meter;
 pub use record::Record;
 pub use shard::ShardWriter;

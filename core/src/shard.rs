@@ -14,6 +14,7 @@ use crate::flip::{Bank, FlipWriter, STATE_PER_WRITE};
 use crate::histogram::{LATENCY, OVERHEAD, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN};
 use crate::meter::Inner;
 use crate::octaves::{OctavePlaces, Octaves};
+use crate::pairs::{self, PairPlaces, PairTables};
 use crate::record::{Attempt, Origin, Record, Tokens, UsageSource};
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::table::{Chunk, HIGH, Places, Table, add};
@@ -49,10 +50,12 @@ pub(crate) struct Tables {
     pub(crate) overhead: Octaves,
     /// By octave of `latency`.
     pub(crate) exemplars: Table<{ exemplar::WIDTH }>,
+    /// Only of a meter that crosses routes with clients.
+    pub(crate) pairs: Option<PairTables>,
 }
 
 impl Tables {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(has_pairs: bool) -> Self {
         Self {
             routes: Table::new(),
             routes_rare: Table::new(),
@@ -69,6 +72,7 @@ impl Tables {
             upstream: Octaves::new(&LATENCY),
             overhead: Octaves::new(&OVERHEAD),
             exemplars: Table::new(),
+            pairs: has_pairs.then(PairTables::new),
         }
     }
 
@@ -83,6 +87,9 @@ impl Tables {
         self.per_token.hold(bank);
         self.upstream.hold(bank);
         self.overhead.hold(bank);
+        if let Some(pairs) = &self.pairs {
+            pairs.hold(bank);
+        }
     }
 }
 
@@ -104,6 +111,7 @@ struct AllPlaces {
     upstream: OctavePlaces,
     overhead: OctavePlaces,
     exemplars: Places<{ exemplar::WIDTH }>,
+    pairs: PairPlaces,
 }
 
 /// What a writer leaves behind for the next one when it ends.
@@ -249,6 +257,16 @@ impl Hand<'_> {
                 last.store(record.finished.0, Ordering::Relaxed);
             }
         }
+        if let Some(pairs) = &tables.pairs {
+            let key = pairs::key(route, client);
+            let places = &mut places.pairs;
+            let row = pairs.row(places, bank, key, record.finished, record.latency);
+            if let Some((chunk, pair)) = row
+                && used.add(chunk.row(bank, pair))
+            {
+                chunk.touch(bank, pair);
+            }
+        }
         let model = record.route.model.0;
         let latency = &tables.latency;
         let first = latency.observe(&mut places.latency, bank, model, record.latency);
@@ -285,6 +303,12 @@ impl Hand<'_> {
             }
             if let Some(chunk) = tables.clients_rare.chunk(&mut places.clients_rare, client) {
                 rare.add(chunk, bank, client);
+            }
+            if let Some(pairs) = &tables.pairs {
+                let key = pairs::key(route, client);
+                if let Some((chunk, pair)) = pairs.rare_row(&mut places.pairs, key) {
+                    rare.add(chunk, bank, pair);
+                }
             }
         }
         if let Some(error) = record.error {

@@ -114,6 +114,15 @@ impl Totals {
         self
     }
 
+    /// Totals of rows that say when the last request ended.
+    pub(crate) fn of_rows(usage: &[u64; 8], rare: &[u64; 8]) -> Self {
+        let last = UnixMillis(usage[usage::LAST_MS]);
+        Self {
+            last_request: (usage[usage::REQUESTS] > 0).then_some(last),
+            ..Self::new(usage, rare)
+        }
+    }
+
     fn new(usage: &[u64; 8], rare: &[u64; 8]) -> Self {
         Self {
             requests: usage[usage::REQUESTS],
@@ -280,12 +289,7 @@ impl Snapshot {
     }
 
     fn client_row(&self, id: u32) -> Totals {
-        let usage = self.clients.row(id);
-        let last = UnixMillis(usage[usage::LAST_MS]);
-        Totals {
-            last_request: (usage[usage::REQUESTS] > 0).then_some(last),
-            ..Totals::new(&usage, &self.clients_rare.row(id))
-        }
+        Totals::of_rows(&self.clients.row(id), &self.clients_rare.row(id))
     }
 
     /// Totals of everything: the sum over clients, which is that over routes.

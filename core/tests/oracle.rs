@@ -6,7 +6,7 @@ use coo_llm_core::histogram::{LATENCY, VALUE_MAX};
 use coo_llm_core::record::{Attempt, Endpoint, ErrorType, Outcome, Record, Tokens, UsageSource};
 use coo_llm_core::shard::NUMBER_MAX;
 use coo_llm_core::snapshot::{Snapshot, Totals};
-use coo_llm_core::{Meter, Micros, NanoUsd, UnixMillis};
+use coo_llm_core::{Crossing, Meter, Micros, NanoUsd, UnixMillis};
 use proptest::prelude::*;
 
 const CLIENTS: [&str; 4] = ["a", "b", "c", "none"];
@@ -216,6 +216,27 @@ fn check(snapshot: &Snapshot, ids: &Ids, all: &[Done]) -> Result<(), TestCaseErr
     Ok(())
 }
 
+fn check_pairs(crossing: &Crossing, ids: &Ids, all: &[Done]) -> Result<(), TestCaseError> {
+    let mut left = all.len();
+    for (at, pair) in crossing.pairs().iter().enumerate() {
+        let (route, client) = pair.of.expect("few pairs");
+        let mine = all.iter().filter(|done| {
+            ids.routes[done.route].id == route && ids.clients[done.client] == client
+        });
+        prop_assert_eq!(pair.totals(), oracle_totals(mine.clone()));
+        let mut expected: Vec<_> = mine.map(|d| d.latency.min(u32::MAX.into())).collect();
+        let latencies = crossing.latencies().filter(|(place, _)| *place == at);
+        let mut have: Vec<_> = latencies.map(|(_, latency)| latency.0).collect();
+        expected.sort_unstable();
+        have.sort_unstable();
+        left -= have.len();
+        prop_assert_eq!(have, expected);
+    }
+    prop_assert_eq!(left, 0, "each record has its pair");
+    prop_assert_eq!(crossing.latencies_missed(), 0);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -240,6 +261,34 @@ proptest! {
         }
         check(&meter.snapshot(), &ids, &all)?;
         prop_assert_eq!(meter.shards(), 3, "ended writers are continued, not replaced");
+    }
+
+    #[test]
+    fn what_was_taken_by_pair_is_what_the_oracle_has(steps in steps()) {
+        let meter = Meter::with_pairs(1000);
+        let ids = intern(&meter);
+        let mut writers: Vec<_> = (0..3).map(|_| Some(meter.writer())).collect();
+        let mut waiting = Vec::new();
+        for (at, step) in steps.iter().chain([&Step::Read]).enumerate() {
+            match step {
+                Step::Record(at, done) => {
+                    record(writers[*at].as_mut().expect("renewed at once"), &ids, done);
+                    waiting.push(done.clone());
+                }
+                // Someone else's reading takes nothing away.
+                Step::Read if at % 2 == 1 => meter.read(|_| ()),
+                Step::Read => {
+                    let crossing = meter.take_pairs(|_, crossing| crossing);
+                    check_pairs(&crossing, &ids, &std::mem::take(&mut waiting))?;
+                }
+                Step::Renew(at) => {
+                    drop(writers[*at].take());
+                    writers[*at] = Some(meter.writer());
+                }
+            }
+        }
+        let crossing = meter.take_pairs(|_, crossing| crossing);
+        check_pairs(&crossing, &ids, &waiting)?;
     }
 
     #[test]

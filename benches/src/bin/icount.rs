@@ -46,6 +46,7 @@ impl Works {
     fn all(&mut self) {
         self.one("record_ids", || Ours::new(&S, By::Id));
         self.one("record_gateway", || Ours::new(&S, By::IdWhole));
+        self.one("record_pairs", || Ours::new(&S, By::IdPairs));
         self.one("record_labels", || Ours::new(&S, By::Label));
         self.work("histogram_cell", cells);
         self.work("merge_series", |turns| readings(turns, merge));
