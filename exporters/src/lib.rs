@@ -89,6 +89,7 @@
 //! and peers beside it, are in `benches/RESULTS.md`; `examples/scrape_speed.rs` repeats the figure.
 
 pub mod decimal;
+pub mod history;
 pub mod prometheus;
 pub mod reprice;
 

@@ -214,7 +214,7 @@ impl Renderer {
         self.providers(&mut page, snapshot, catalog);
         self.clients(&mut page, snapshot);
         self.events(&mut page, snapshot);
-        self.meter(&mut page, snapshot, catalog);
+        self.meter(&mut page, snapshot, catalog, extras);
         render_extras(&mut page, extras);
         page.close();
     }
@@ -426,8 +426,11 @@ impl Renderer {
         }
     }
 
-    fn meter(&self, page: &mut Page<'_>, snapshot: &Snapshot, catalog: &Catalog) {
-        page.counter("records", "Records by stage of their way to the stores.");
+    fn meter(&self, page: &mut Page<'_>, snapshot: &Snapshot, catalog: &Catalog, extras: &[Extra]) {
+        page.counter(RECORDS, "Records by stage of their way to the stores.");
+        // The stages that stores know stand before `recorded`, by their names.
+        let stages = extras.iter().filter(|extra| is_of_records(extra));
+        render_samples(page, stages.flat_map(|extra| &extra.samples));
         for ((), set) in self.recorded.sorted() {
             page.count(set, snapshot.total().requests);
         }
@@ -455,30 +458,43 @@ fn is_always_there(kind: usize) -> bool {
     matches!(Tokens::KINDS[kind], "input" | "output")
 }
 
+/// The family that stores add their stages to.
+const RECORDS: &str = "records";
+
+fn is_of_records(extra: &Extra) -> bool {
+    extra.namespaced && extra.name == RECORDS
+}
+
 fn render_extras(page: &mut Page<'_>, extras: &[Extra]) {
-    let mut extras: Vec<_> = extras.iter().collect();
+    let extras = extras.iter().filter(|extra| !is_of_records(extra));
+    let mut extras: Vec<_> = extras.collect();
     extras.sort_by_key(|extra| (!extra.namespaced, &*extra.name));
     for same in extras.chunk_by(|a, b| (a.namespaced, &a.name) == (b.namespaced, &b.name)) {
         let first = same[0];
         let of = Type::Simple(first.kind);
         page.family(first.namespaced, &first.name, &first.help, of);
-        let mut samples: Vec<_> = same.iter().flat_map(|extra| &extra.samples).collect();
-        samples.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (labels, value) in samples {
-            if labels.is_empty() {
-                page.plain(*value);
-                continue;
-            }
-            let mut set = Labels::new();
-            let pairs: Vec<_> = labels
-                .iter()
-                .map(|(name, value)| (*name, &**value))
-                .collect();
-            set.push((), &pairs);
-            set.encode();
-            for ((), set) in set.sorted() {
-                page.sample(set, *value);
-            }
+        render_samples(page, same.iter().flat_map(|extra| &extra.samples));
+    }
+}
+
+/// Samples of one family, by their labels.
+fn render_samples<'a>(page: &mut Page<'_>, samples: impl Iterator<Item = &'a (LabelSet, Value)>) {
+    let mut samples: Vec<_> = samples.collect();
+    samples.sort_by(|(a, _), (b, _)| a.cmp(b));
+    for (labels, value) in samples {
+        if labels.is_empty() {
+            page.plain(*value);
+            continue;
+        }
+        let mut set = Labels::new();
+        let pairs: Vec<_> = labels
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        set.push((), &pairs);
+        set.encode();
+        for ((), set) in set.sorted() {
+            page.sample(set, *value);
         }
     }
 }

@@ -316,6 +316,28 @@ fn extras_of_one_name_are_one_family() {
 }
 
 #[test]
+fn stages_of_stores_stand_beside_recorded() {
+    let persisted = [("stage", "persisted")];
+    let extra = Extra::new(Kind::Counter, "records", "Others.").with(&persisted, Value::Count(2));
+    for format in [Format::Text, Format::OpenMetrics] {
+        let families = parse(
+            &page(&small_meter(), format, std::slice::from_ref(&extra)),
+            format,
+        );
+        let name = match format {
+            Format::Text => "coo_llm_records_total",
+            _ => "coo_llm_records",
+        };
+        let samples = &family(&families, name).samples;
+        let stages = samples.iter().map(|it| (it.label("stage"), &*it.value));
+        assert_eq!(
+            stages.collect::<Vec<_>>(),
+            [("persisted", "2"), ("recorded", "3")]
+        );
+    }
+}
+
+#[test]
 fn process_families_parse_and_have_no_namespace() {
     let families = process::families();
     let parsed = parse(
