@@ -45,6 +45,11 @@ fn demo(options: Options) -> Result<(), Failure> {
     config.logging.level = LogLevel::Warn;
     // A demo leaves nothing behind.
     config.server.data_dir = None;
+    // What it simulates has no place among what happened.
+    let folder = std::env::temp_dir().join(format!("coo-llm-demo-{}", std::process::id()));
+    if let Some(history) = &mut config.storage.history {
+        history.path = folder.join("history.db");
+    }
     let made = keys::complete(config, true).map_err(no_key)?;
     let mut client_keys: Vec<_> = made.client.iter().cloned().collect();
     for id in CLIENTS {
@@ -73,7 +78,14 @@ fn demo(options: Options) -> Result<(), Failure> {
     }
     load.stop();
     status.close();
-    running.stop()
+    let stopped = running.stop();
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            let what = format!("{} cannot be removed", folder.display());
+            stopped.and(Err(Failure::system(&what, error)))
+        }
+        _ => stopped,
+    }
 }
 
 fn invite(running: &Running, made: &keys::Made, rate: u32) {

@@ -7,6 +7,7 @@
 mod budgets;
 mod extras;
 mod fixed;
+mod history;
 pub(crate) mod price_file;
 mod reloading;
 mod resolving;
@@ -61,6 +62,7 @@ pub(crate) struct Running {
     orders: Orders,
     // After the control plane, whose rows it writes.
     _audit: Option<TrailGuard>,
+    filling: Option<history::Filling>,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -79,7 +81,11 @@ impl Running {
             .map_err(|error| Failure::system("the log cannot be opened", error))?;
         logging::install(&log).map_err(|error| Failure::system("the log", error))?;
         let series_max = u32::try_from(config.metrics.max_series).unwrap_or(u32::MAX);
-        let meter = Meter::new(series_max);
+        let meter = if config.storage.history.is_some() {
+            Meter::with_pairs(series_max)
+        } else {
+            Meter::new(series_max)
+        };
         let plan = Plan::new(config, &meter).map_err(|error| Failure::Config(error.to_string()))?;
         let literals = AddressBook::of_literals(&plan.hosts());
         let count = match config.server.workers {
@@ -98,6 +104,10 @@ impl Running {
         extras.watch_prices(prices.clone());
         let auth = Arc::new(auth(config)?);
         let (trail, audit) = audit(config)?.unzip();
+        let history = history::open(&config.storage, &meter)?;
+        if let Some(history) = &history {
+            extras.watch_history(Arc::clone(history));
+        }
         let (orders, orders_end) = Orders::new();
         let control = Control {
             audit: trail,
@@ -168,6 +178,8 @@ impl Running {
                 "the runtime is chosen"
             ),
         }
+        let filling = history.map(|it| history::start(it, config.storage.flush_interval));
+        let filling = filling.transpose()?;
         let reloader = Reloader {
             source,
             setups,
@@ -190,6 +202,7 @@ impl Running {
             tls,
             orders,
             _audit: audit,
+            filling,
             _log: guard,
         })
     }
@@ -234,6 +247,9 @@ impl Running {
         self.readiness.set(State::Draining);
         self.workers.shutdown();
         let panics = self.workers.join();
+        if let Some(filling) = self.filling {
+            filling.stop();
+        }
         self.control
             .stop()
             .map_err(|error| Failure::system("the control plane", error))?;

@@ -6,16 +6,19 @@ use crate::secret::Secret;
 use std::path::PathBuf;
 use std::time::Duration;
 
+const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
+/// The longest flush interval.
+const FLUSH_MAX: Duration = HOUR;
 
 /// The `storage` section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
-    /// The embedded history; `None` in a version that has none.
+    /// The embedded history; `None` where `storage.history.enabled` is false.
     pub history: Option<History>,
     /// Where else the counters go.
     pub sinks: Vec<Sink>,
-    /// How often they go there.
+    /// How often they go there, and the history's rows to its file.
     pub flush_interval: Duration,
     /// What waits for sinks that are down.
     pub spool: Spool,
@@ -144,37 +147,45 @@ impl Storage {
             .map(Field::one_or_items)
             .unwrap_or_default();
         Self {
-            history: history.or(default.history),
+            history: history.unwrap_or(default.history),
             sinks: sinks
                 .iter()
                 .filter_map(|sink| sink.section(Sink::read))
                 .collect(),
-            flush_interval: s.value("flush_interval", default.flush_interval, positive_duration),
+            flush_interval: s.value("flush_interval", default.flush_interval, flush_interval),
             spool: s.section("spool", Spool::read),
         }
     }
 }
 
 impl History {
-    fn read(s: &Section<'_>) -> Self {
+    fn read(s: &Section<'_>) -> Option<Self> {
         s.choice("type", (), &[("sqlite", ())]);
-        Self {
+        let history = Self {
             path: s
                 .optional("path", non_empty)
                 .map_or(Self::default().path, PathBuf::from),
             retention: s.section("retention", Retention::read),
-        }
+        };
+        s.value("enabled", true, boolean).then_some(history)
     }
 }
 
 impl Retention {
     fn read(s: &Section<'_>) -> Self {
         let default = Self::default();
-        Self {
-            ten_seconds: s.value("10s", default.ten_seconds, positive_duration),
-            one_minute: s.value("1m", default.one_minute, positive_duration),
-            one_hour: s.value("1h", default.one_hour, positive_duration),
+        let retention = Self {
+            ten_seconds: s.value("10s", default.ten_seconds, retention),
+            one_minute: s.value("1m", default.one_minute, retention),
+            one_hour: s.value("1h", default.one_hour, retention),
+        };
+        if retention.one_minute < retention.ten_seconds {
+            s.complain("1m", "is shorter than that of 10s; write at least as much");
         }
+        if retention.one_hour < retention.one_minute {
+            s.complain("1h", "is shorter than that of 1m; write at least as much");
+        }
+        retention
     }
 }
 
@@ -188,6 +199,24 @@ impl Spool {
             max_bytes: s.value("max_bytes", default.max_bytes, integer(1, 1 << 50)),
         }
     }
+}
+
+/// Rows are removed by the hour.
+fn retention(text: &str) -> Result<Duration, String> {
+    let kept = positive_duration(text)?;
+    if kept < HOUR {
+        return Err("is too short; write 1h or more".to_owned());
+    }
+    Ok(kept)
+}
+
+/// What a kill loses; a minute of rows a flush is much already.
+fn flush_interval(text: &str) -> Result<Duration, String> {
+    let interval = positive_duration(text)?;
+    if !(Duration::from_secs(1)..=FLUSH_MAX).contains(&interval) {
+        return Err("is not between 1s and 1h".to_owned());
+    }
+    Ok(interval)
 }
 
 #[derive(Clone, Copy)]

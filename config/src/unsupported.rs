@@ -16,15 +16,12 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
     let Config { server, .. } = config;
 
     refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
-    refuse(given("storage.history"), "storage.history", "history is", "remove `storage.history`");
     refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");
-    refuse(given("storage.flush_interval"), "storage.flush_interval", "sinks are", "remove `storage.flush_interval`");
     refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
 }
 
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.
 #[rustfmt::skip]
 pub(crate) fn hold_back_defaults(config: &mut Config, given: &dyn Fn(&str) -> bool) {
-    if !given("storage.history") { config.storage.history = None; }
     if !given("server.webui.enabled") { config.server.webui.enabled = false; }
 }

@@ -103,7 +103,11 @@ const CASES: &[(&str, &[&str])] = &[
     #[cfg(feature = "glommio")]
     ("server: { runtime: glommio }\n", &[]),
     ("server: { runtime: tokio, driver: io_uring }\n", &["config:4:35: server.driver: the tokio runtime waits with epoll only; write auto or epoll, or choose another runtime"]),
-    ("storage:\n  history: { type: sqlite }\n", &["config:5:12: storage.history: history is not built in this version yet; remove `storage.history`"]),
+    ("storage:\n  flush_interval: 1s\n  history: { type: sqlite, path: h.db, enabled: false }\n", &[]),
+    ("storage:\n  history: { type: mysql }\n", &["config:5:20: storage.history.type: `mysql` is not one of sqlite"]),
+    ("storage:\n  history: { retention: { 10s: 5m } }\n", &["config:5:32: storage.history.retention.10s: `5m` is too short; write 1h or more"]),
+    ("storage:\n  history: { retention: { 10s: 48h, 1m: 24h } }\n", &["config:5:41: storage.history.retention.1m: is shorter than that of 10s; write at least as much"]),
+    ("storage:\n  flush_interval: 500ms\n", &["config:5:19: storage.flush_interval: `500ms` is not between 1s and 1h"]),
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`"]),
     ("storage:\n  runtime: [{ type: reddis, addr: \"localhost:6379\" }]\n", &["config:5:12: storage.runtime: sinks are not built in this version yet; remove `storage.runtime`", "config:5:21: storage.runtime[0].type: `reddis` is not one of redis, influxdb, postgres; did you mean `redis`?"]),
     ("policy: { algorithm: hybrid, retry: { max_attempts: 10, timeout: 5s, interval: 100ms } }\n", &[]),

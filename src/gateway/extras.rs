@@ -3,6 +3,7 @@
 use super::price_file::Prices;
 use super::reloading::Reloads;
 use crate::logging::LogHandle;
+use coo_llm_exporters::history::History;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
 use coo_llm_http::ServerTls;
 use coo_llm_http::gateway::ingest::IngestCounters;
@@ -21,6 +22,7 @@ pub(super) struct Extras {
     tasks: OnceLock<Counters>,
     prices: OnceLock<Prices>,
     runtime: OnceLock<[String; 2]>,
+    history: OnceLock<Arc<History>>,
 }
 
 impl Extras {
@@ -35,6 +37,7 @@ impl Extras {
             tasks: OnceLock::new(),
             prices: OnceLock::new(),
             runtime: OnceLock::new(),
+            history: OnceLock::new(),
         }
     }
 
@@ -61,6 +64,10 @@ impl Extras {
 
     pub(super) fn watch_prices(&self, prices: Prices) {
         let _set = self.prices.set(prices);
+    }
+
+    pub(super) fn watch_history(&self, history: Arc<History>) {
+        let _set = self.history.set(history);
     }
 
     pub(super) fn runs_on(&self, selection: &Selection) {
@@ -140,6 +147,9 @@ impl Extras {
                 "Whether the price file was good when it was read last (1), or the one before stays in use (0).",
                 u64::from(table.is_current),
             ));
+        }
+        if let Some(history) = self.history.get() {
+            families.extend(super::history::families(history));
         }
         if let Some([runtime, driver]) = self.runtime.get() {
             let info = Extra::new(Kind::Info, "runtime", "What the workers run on.");

@@ -3,8 +3,9 @@
 use std::process::{Command, Stdio};
 
 /// (a program that shows that it is there, the Debian package that brings it).
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("prometheus", "prometheus"),
+    ("sqlite3", "sqlite3"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("curl", "curl"),
