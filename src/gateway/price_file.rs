@@ -1,7 +1,7 @@
 //! The file of `prices`: read at the start, and again when it changes.
 //!
-//! [`PriceFile`] decides; [`watch()`] waits, on the control side. Workers get a new book
-//! whole, and none where the new file is bad.
+//! [`PriceFile`] decides; the task of `reloading.rs` looks, on the control side. Workers
+//! get a new book whole, and none where the new file is bad.
 
 use crate::logging::Rfc3339;
 use coo_llm_config::{PRICE_FILE_BYTES_MAX, PriceTable, PriceTableError};
