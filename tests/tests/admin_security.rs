@@ -202,7 +202,11 @@ fn a_login_a_limit_and_a_trail() {
 
 #[test]
 fn without_a_folder_nothing_is_kept() {
-    let mut gateway = Gateway::start(&config(&["data_dir: none".to_owned()]));
+    let mut gateway = Gateway::start(&Config {
+        // The history has a file of its own.
+        top: vec!["storage: { history: { enabled: false } }".to_owned()],
+        ..config(&["data_dir: none".to_owned()])
+    });
     let audit = gateway.admin_get("/admin/v1/audit");
     assert_eq!(audit.status, 503);
     assert!(!gateway.dir().join("data").exists());
