@@ -183,7 +183,9 @@ fn measure(subject: &Subject<'_>, cell: Cell, round: usize, seconds: u32) -> Out
     Ok(Sample {
         round,
         run,
-        cpu: after.zip(before).map(|(after, before)| after - before),
+        cpu: after
+            .zip(before)
+            .map(|(after, before)| after.saturating_sub(before)),
         resident_bytes: subject.resident_bytes(),
     })
 }

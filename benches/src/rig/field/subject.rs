@@ -36,7 +36,12 @@ pub(super) struct Subject<'a> {
 impl Subject<'_> {
     /// The processor time that it took so far.
     pub(super) fn cpu(&self) -> Outcome<Option<Duration>> {
-        let ns = self.pid.map(process::family_cpu_ns).transpose()?;
+        let of = if self.is_slow {
+            process::family_cpu_ns // They start and end threads and processes.
+        } else {
+            process::cpu_ns
+        };
+        let ns = self.pid.map(of).transpose()?;
         Ok(ns.map(Duration::from_nanos))
     }
 
@@ -55,7 +60,9 @@ impl Subject<'_> {
         while Instant::now() < deadline {
             std::thread::sleep(LOOK);
             let now = self.cpu()?;
-            let busy = now.zip(before).map(|(now, before)| now - before);
+            let busy = now
+                .zip(before)
+                .map(|(now, before)| now.saturating_sub(before));
             if busy.is_none_or(|busy| busy < LOOK / 10) {
                 return Ok(());
             }
