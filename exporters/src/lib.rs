@@ -67,6 +67,8 @@
 //! tokio's threads, a writer for each thread, one record a request even where the client leaves.
 //! `docs/embedding.md` explains it.
 //!
+//! [`health`] is another reader of what was counted: from a client's history to what is unusual in it.
+//!
 //! A program that has a registry of the `prometheus` crate turns on the feature `prometheus` and
 //! registers a `MeterCollector` with it.
 //!
@@ -89,6 +91,7 @@
 //! and peers beside it, are in `benches/RESULTS.md`; `examples/scrape_speed.rs` repeats the figure.
 
 pub mod decimal;
+pub mod health;
 pub mod history;
 pub mod prometheus;
 pub mod reprice;
