@@ -14,6 +14,17 @@ pub(crate) enum Combine {
 /// How the columns of a table combine.
 pub(crate) trait Columns<const WIDTH: usize> {
     const COMBINE: [Combine; WIDTH];
+
+    /// Adds a row to another.
+    fn add(row: &mut [u64; WIDTH], more: &[u64; WIDTH]) {
+        for ((have, more), combine) in row.iter_mut().zip(more).zip(Self::COMBINE) {
+            *have = match combine {
+                Combine::Sum => have.saturating_add(*more),
+                Combine::Latest => (*have).max(*more),
+                Combine::Gauge => have.wrapping_add(*more),
+            };
+        }
+    }
 }
 
 /// Counters alone.

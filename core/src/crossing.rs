@@ -1,7 +1,7 @@
 //! What clients used of routes since someone last took it: the source of a history.
 
 use crate::catalog::{ClientId, RouteId};
-use crate::columns::{Columns, Combine, Usage};
+use crate::columns::{Columns, Sums, Usage};
 use crate::flip::Bank;
 use crate::pairs::{self, PairTables};
 use crate::snapshot::Totals;
@@ -73,20 +73,11 @@ impl Crossing {
             let at = self.place(tables.key(number));
             // A number was given before its row was touched, so there is a place for it.
             places[number as usize] = at;
-            let have = &mut self.pairs[at as usize].usage;
-            for ((have, more), combine) in have.iter_mut().zip(row).zip(Usage::COMBINE) {
-                *have = match combine {
-                    Combine::Latest => (*have).max(more),
-                    Combine::Sum | Combine::Gauge => have.saturating_add(more),
-                };
-            }
+            Usage::add(&mut self.pairs[at as usize].usage, &row);
         });
         tables.rare.take(bank, |number, row| {
             let at = self.place(tables.key(number));
-            let have = &mut self.pairs[at as usize].rare;
-            for (have, more) in have.iter_mut().zip(row) {
-                *have = have.saturating_add(more);
-            }
+            Sums::add(&mut self.pairs[at as usize].rare, &row);
         });
         // The row of an entry was touched in the same write, so its place is of this call.
         let lost = tables.log.take(bank, |number, us| {

@@ -36,13 +36,7 @@ impl<C: Columns<WIDTH>, const WIDTH: usize> Sheet<C, WIDTH> {
         if self.rows.len() <= at {
             self.grow(at + 1);
         }
-        for ((have, more), combine) in self.rows[at].iter_mut().zip(row).zip(C::COMBINE) {
-            *have = match combine {
-                Combine::Sum => have.saturating_add(*more),
-                Combine::Latest => (*have).max(*more),
-                Combine::Gauge => have.wrapping_add(*more),
-            };
-        }
+        C::add(&mut self.rows[at], row);
     }
 
     /// By an eighth at a time: a table of a long life should not be half empty.
