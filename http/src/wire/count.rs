@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::usage::UsageFault;
+use super::usage::{UsageFault, UsageOutcome};
+use coo_llm_core::record::Tokens;
 
 /// A count as it was written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +44,25 @@ pub(super) struct Faults(pub(super) Option<UsageFault>);
 impl Faults {
     pub(super) fn note(&mut self, fault: UsageFault) {
         self.0.get_or_insert(fault);
+    }
+
+    /// What a usage says, when all of it was read: `tokens`, and which sums in it are the
+    /// upstream's own.
+    pub(super) fn outcome(
+        self,
+        tokens: Tokens,
+        is_input_known: bool,
+        is_output_known: bool,
+    ) -> UsageOutcome {
+        match self.0 {
+            None => UsageOutcome::Reported(tokens),
+            Some(fault) => UsageOutcome::Malformed {
+                sure: tokens,
+                is_input_known,
+                is_output_known,
+                fault,
+            },
+        }
     }
 }
 

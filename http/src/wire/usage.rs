@@ -191,15 +191,7 @@ impl UsageWire {
         if is_output_known {
             self.split_output(&mut tokens, &mut faults);
         }
-        match faults.0 {
-            None => UsageOutcome::Reported(tokens),
-            Some(fault) => UsageOutcome::Malformed {
-                sure: tokens,
-                is_input_known,
-                is_output_known,
-                fault,
-            },
-        }
+        faults.outcome(tokens, is_input_known, is_output_known)
     }
 
     /// Takes the details out of `tokens.input`, which holds the whole input.

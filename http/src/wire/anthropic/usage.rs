@@ -130,15 +130,7 @@ impl MessageUsage {
                 None => faults.note(UsageFault::DetailsExceedWhole),
             }
         }
-        match faults.0 {
-            None => UsageOutcome::Reported(tokens),
-            Some(fault) => UsageOutcome::Malformed {
-                sure: tokens,
-                is_input_known,
-                is_output_known,
-                fault,
-            },
-        }
+        faults.outcome(tokens, is_input_known, is_output_known)
     }
 }
 

@@ -117,15 +117,7 @@ impl UsageWire<'_> {
             }
             tokens.reasoning = thoughts;
         }
-        match faults.0 {
-            None => UsageOutcome::Reported(tokens),
-            Some(fault) => UsageOutcome::Malformed {
-                sure: tokens,
-                is_input_known,
-                is_output_known,
-                fault,
-            },
-        }
+        faults.outcome(tokens, is_input_known, is_output_known)
     }
 
     /// Takes the details out of `tokens.input`, which holds the prompt.
