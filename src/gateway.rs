@@ -111,7 +111,8 @@ impl Running {
         let (orders, orders_end) = Orders::new();
         let control = Control {
             audit: trail,
-            ..control(config, &meter, &readiness, &extras, &orders, &auth)?
+            history: history.clone(),
+            ..control(config, &setups, &meter, &readiness, &extras, &orders, &auth)?
         };
         let tls = config.server.tls.as_ref().map(ServerTls::load);
         let tls = tls
@@ -292,6 +293,7 @@ fn audit(config: &Config) -> Result<Option<(Trail, TrailGuard)>, Failure> {
 
 fn control(
     config: &Config,
+    setups: &Setups,
     meter: &Meter,
     readiness: &Readiness,
     extras: &Arc<Extras>,
@@ -321,6 +323,8 @@ fn control(
         front: Front::new(&config.server),
         audit: None,
         config: Some(orders.clone()),
+        setups: setups.clone(),
+        history: None,
         metrics: endpoint.enabled.then_some(metrics),
         readiness: readiness.clone(),
         started: SystemTime::now(),

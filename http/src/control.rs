@@ -17,31 +17,38 @@ pub mod audit;
 mod auth;
 mod config;
 mod encoding;
+mod figures;
 mod front;
 mod gate;
 mod global;
 mod handover;
 mod hex;
+mod known;
 mod listener;
 mod metrics_path;
+mod openapi;
+mod parameters;
+mod questions;
 mod rate_limit;
 mod readiness;
 mod scrape;
+mod span;
+mod stats;
 mod thread;
-mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use admin_key::AdminKey;
 pub use auth::{Auth, AuthError, Rights, Role};
-pub use config::{Order, OrderRefused, Ordered, Orders};
+pub use config::{Checked, Followed, Order, OrderRefused, Ordered, Orders, PolicyInUse, Reloaded};
 pub use front::Front;
 pub use handover::Handover;
 pub use metrics_path::MetricsPath;
 pub use readiness::{Readiness, State};
 pub use thread::{Options, Thread};
 
+use crate::gateway::Setups;
 use audit::Trail;
 use auth::{login, session};
 use axum::Router;
@@ -49,9 +56,12 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
+use bytes::Bytes;
 use coo_llm_core::catalog::Family;
 use coo_llm_core::{Meter, ShardWriter};
+use coo_llm_exporters::history::History;
 use coo_llm_exporters::prometheus::{Extra, Kind, Namespace, Value};
+use questions::Questions;
 use rate_limit::RateLimit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,6 +80,10 @@ pub struct Control {
     /// Who follows orders about the configuration; without anyone there are no endpoints
     /// of it.
     pub config: Option<Orders>,
+    /// What the gateway goes by: which clients and providers there are.
+    pub setups: Setups,
+    /// What was used when; `None` where none is kept.
+    pub history: Option<Arc<History>>,
     /// The metrics endpoint; `None` where it is turned off.
     pub metrics: Option<Metrics>,
     /// What `/ready` says.
@@ -126,6 +140,10 @@ struct Shared {
     readiness: Readiness,
     started: SystemTime,
     metrics: Option<(Metrics, Mutex<scrape::Scraper>)>,
+    setups: Setups,
+    questions: Questions,
+    /// OpenAPI, as it is served.
+    document: Bytes,
     extras: Box<dyn Fn() -> Vec<Extra> + Send + Sync>,
 }
 
@@ -140,6 +158,9 @@ impl Shared {
     /// Families of the control plane itself.
     fn own_families(&self) -> Vec<Extra> {
         let mut families = Vec::new();
+        if self.questions.has_history() {
+            families.push(self.questions.family());
+        }
         families.extend(self.audit.iter().flat_map(Trail::families));
         if let Some(limit) = &self.rate_limit {
             let folded = lock(limit).folded();
@@ -163,12 +184,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 ///
 /// The event series of its endpoints and of the admin key are there at 0 from now on.
 pub fn router(control: Control) -> Router {
+    assembled(control).0
+}
+
+/// The router, and the paths of its routes.
+fn assembled(control: Control) -> (Router, Vec<String>) {
     let writer = Mutex::new(control.meter.writer());
     let metrics = control.metrics.map(|metrics| {
         let scraper = scrape::Scraper::new(&metrics, control.started);
         (metrics, Mutex::new(scraper))
     });
     let metrics_path = metrics.as_ref().map(|(metrics, _)| metrics.path.clone());
+    let document = openapi::text(&openapi::Parts {
+        metrics: metrics_path.as_ref().map(MetricsPath::as_str),
+        has_config: control.config.is_some(),
+    });
     let shared = Arc::new(Shared {
         meter: control.meter,
         writer,
@@ -185,6 +215,9 @@ pub fn router(control: Control) -> Router {
         readiness: control.readiness,
         started: control.started,
         metrics,
+        setups: control.setups,
+        questions: Questions::new(control.history),
+        document,
         extras: control.extras,
     });
     for (method, results) in [
@@ -197,54 +230,71 @@ pub fn router(control: Control) -> Router {
             shared.meter.catalog().event(Family::AuthAttempts, &values);
         }
     }
-    let mut router = Router::new()
-        .route("/health", get(readiness::health))
-        .route("/ready", get(readiness::ready));
+    let mut routes = Routes::default();
+    routes.open("/health", get(readiness::health));
+    routes.open("/ready", get(readiness::ready));
     if let Some(path) = metrics_path {
-        router = router.route(path.as_str(), get(scrape::metrics));
+        routes.open(path.as_str(), get(scrape::metrics));
     }
     let mut endpoint = |path, methods: &[&str], handler| {
-        let router_so_far = std::mem::take(&mut router);
-        router = admin(router_so_far, &shared, path, methods, handler);
+        routes.admin(&shared.meter, path, methods, handler);
     };
     endpoint(login::PATH, &["POST"], post(login::login));
     endpoint(session::LOGOUT, &["POST"], post(session::logout));
     endpoint(session::PATH, &["GET"], get(session::session));
     let trail = get(audit::endpoint::audit);
     endpoint(audit::endpoint::PATH, &["GET"], trail);
+    endpoint(openapi::PATH, &["GET"], get(openapi::openapi));
     endpoint(global::PATH, &["GET"], get(global::global));
+    endpoint(stats::PATH, &["GET"], get(stats::stats));
     if shared.config.is_some() {
         let config_handlers = get(config::show).post(config::put);
         endpoint(config::PATH, &["GET", "POST"], config_handlers);
         endpoint(config::VALIDATE, &["POST"], post(config::validate));
         endpoint(config::POLICY, &["PUT"], put(config::put_policy));
     }
-    router
-        .route(login::ALIAS, post(login::login))
+    routes.open(login::ALIAS, post(login::login));
+    let router = routes
+        .router
         .fallback(unknown)
         // Bodies have their bounds where they come in.
         .layer(DefaultBodyLimit::disable())
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), gate::gate))
-        .with_state(shared)
+        .with_state(shared);
+    (router, routes.paths)
 }
 
-/// An endpoint of the admin API, under both of its prefixes.
-fn admin(
+/// The routes as they come together.
+#[derive(Default)]
+struct Routes {
     router: Router<Arc<Shared>>,
-    shared: &Shared,
-    path: &str,
-    methods: &[&str],
-    handler: MethodRouter<Arc<Shared>>,
-) -> Router<Arc<Shared>> {
-    let catalog = shared.meter.catalog();
-    for method in methods {
-        catalog.event(Family::AdminRequests, &[path, method, "200"]);
+    paths: Vec<String>,
+}
+
+impl Routes {
+    /// An endpoint, under this path alone.
+    fn open(&mut self, path: &str, handler: MethodRouter<Arc<Shared>>) {
+        self.router = std::mem::take(&mut self.router).route(path, handler);
+        self.paths.push(path.to_owned());
     }
-    catalog.event(Family::AdminRateLimits, &[path]);
-    router
-        .route(path, handler.clone())
-        .route(&format!("{}{path}", gate::ALIAS), handler)
+
+    /// An endpoint of the admin API, under both of its prefixes.
+    fn admin(
+        &mut self,
+        meter: &Meter,
+        path: &str,
+        methods: &[&str],
+        handler: MethodRouter<Arc<Shared>>,
+    ) {
+        let catalog = meter.catalog();
+        for method in methods {
+            catalog.event(Family::AdminRequests, &[path, method, "200"]);
+        }
+        catalog.event(Family::AdminRateLimits, &[path]);
+        self.open(path, handler.clone());
+        self.open(&format!("{}{path}", gate::ALIAS), handler);
+    }
 }
 
 async fn unknown(request: Request) -> Response {

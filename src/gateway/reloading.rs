@@ -14,9 +14,11 @@ use crate::logging::LogHandle;
 use coo_llm_config::{Document, Problems};
 use coo_llm_core::UnixMillis;
 use coo_llm_http::ServerTls;
-use coo_llm_http::control::{Auth, Order, OrderRefused, Ordered, Rights};
+use coo_llm_http::control::{
+    Auth, Checked, Followed, Order, OrderRefused, Ordered, PolicyInUse, Reloaded, Rights,
+};
 use coo_llm_http::gateway::{Plan, PriceBook, Setup, Setups};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -94,7 +96,7 @@ pub(super) struct Reloader {
     pub(super) reloads: Arc<Reloads>,
 }
 
-type Done = Result<Value, OrderRefused>;
+type Done = Result<Followed, OrderRefused>;
 
 impl Reloader {
     /// Follows orders, and looks at the price file in between, until the process ends.
@@ -131,8 +133,8 @@ impl Reloader {
 
     async fn done(&mut self, order: Order) -> Done {
         match order {
-            Order::Show => Ok(parsed(&self.document.shown())),
-            Order::Validate(text) => Ok(self.validate(text).await),
+            Order::Show => Ok(Followed::Shown(parsed(&self.document.shown()))),
+            Order::Validate(text) => Ok(Followed::Checked(self.validate(text).await)),
             Order::Use(text) => {
                 let source = match &text {
                     Some(_) => REQUEST.to_owned(),
@@ -140,14 +142,21 @@ impl Reloader {
                 };
                 let read = self.read(text).await;
                 self.try_use(read, &source).await?;
-                Ok(json!({"status": "ok", "reloaded": true, "source": source}))
+                Ok(Followed::Reloaded(Reloaded {
+                    status: "ok",
+                    reloaded: true,
+                    source,
+                }))
             }
             Order::UsePolicy(text) => {
                 let read = self.document.with_policy(REQUEST, &text, &variable);
                 let read = read.map_err(|problems| invalid(&problems));
                 self.try_use(read, REQUEST).await?;
                 let policy = self.document.shown_policy().unwrap_or_default();
-                Ok(json!({"message": "the policy is in use", "policy": parsed(&policy)}))
+                Ok(Followed::Policy(PolicyInUse {
+                    message: "the policy is in use".to_owned(),
+                    policy: parsed(&policy),
+                }))
             }
         }
     }
@@ -242,7 +251,7 @@ impl Reloader {
     }
 
     /// What is wrong with a text, or the file, and which of its changes need a restart.
-    async fn validate(&self, text: Option<String>) -> Value {
+    async fn validate(&self, text: Option<String>) -> Checked {
         let errors = match self.read(text).await {
             Err(OrderRefused::Invalid(errors) | OrderRefused::NeedsRestart(errors)) => errors,
             Ok(document) => {
@@ -255,14 +264,22 @@ impl Reloader {
                 });
                 match checked.await {
                     Ok(Ok(())) => {
-                        return json!({"valid": true, "errors": [], "restart_needed": restart});
+                        return Checked {
+                            valid: true,
+                            errors: Vec::new(),
+                            restart_needed: Some(restart),
+                        };
                     }
                     Ok(Err(error)) => vec![error],
                     Err(error) => vec![error.to_string()],
                 }
             }
         };
-        json!({"valid": false, "errors": errors})
+        Checked {
+            valid: false,
+            errors,
+            restart_needed: None,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Questions to the history, and how rows become answers.
 
 use super::error::HistoryError;
-use super::level::{Piece, cover};
+use super::level::{Level, Piece, cover};
 use super::names::Names;
 use super::usage::{COLUMNS, Usage};
 use super::waiting::Waiting;
@@ -86,8 +86,10 @@ pub type Errors = BTreeMap<(Arc<str>, Arc<str>), u64>;
 
 /// The part of `asked` that there is a history of, snapped.
 pub(super) fn snap(asked: Window, meta: &Meta, horizon_s: u64) -> Window {
-    let start = meta.kept.snap(asked.start_s.clamp(meta.begins, horizon_s));
-    let end = meta.kept.snap(asked.end_s.clamp(meta.begins, horizon_s));
+    // What is past the longest retention is as unknown as what was before the first row.
+    let known_from = meta.begins.max(meta.kept.of(Level::Hour)).min(horizon_s);
+    let start = meta.kept.snap(asked.start_s.clamp(known_from, horizon_s));
+    let end = meta.kept.snap(asked.end_s.clamp(known_from, horizon_s));
     Window {
         start_s: start,
         end_s: end.max(start),

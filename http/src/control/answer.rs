@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -26,10 +27,60 @@ pub(super) fn value(value: &impl Serialize) -> Response {
     json(StatusCode::OK, body)
 }
 
+/// The shape of every error of the admin API.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorAnswer {
+    error: ErrorFacts,
+}
+
+/// What went wrong.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorFacts {
+    /// For people: what is wrong, and the way out.
+    message: String,
+    /// For programs: a closed list for each status.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Each fault of a configuration, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<String>>,
+}
+
 /// An error of the admin API.
 pub(super) fn admin_error(status: StatusCode, kind: &'static str, message: &str) -> Response {
-    let error = serde_json::json!({"error": {"message": message, "type": kind}});
-    json(status, error.to_string())
+    error(status, kind, message, None)
+}
+
+/// An error of the admin API with a list of what is wrong.
+pub(super) fn admin_errors(
+    status: StatusCode,
+    kind: &'static str,
+    message: &str,
+    errors: &[String],
+) -> Response {
+    error(status, kind, message, Some(errors.to_vec()))
+}
+
+fn error(
+    status: StatusCode,
+    kind: &'static str,
+    message: &str,
+    errors: Option<Vec<String>>,
+) -> Response {
+    let message = message.to_owned();
+    let error = ErrorFacts {
+        message,
+        kind,
+        errors,
+    };
+    let body = serde_json::to_vec(&ErrorAnswer { error }).expect("an error has string keys");
+    json(status, body)
+}
+
+/// 400: the question cannot be answered as it was asked.
+pub(super) fn bad_request(message: &str) -> Response {
+    admin_error(StatusCode::BAD_REQUEST, "invalid_request_error", message)
 }
 
 /// An error in OpenAI's shape.

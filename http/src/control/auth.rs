@@ -22,6 +22,7 @@ pub(super) mod session;
 mod signing_key;
 mod token;
 
+pub(in crate::control) use cookie::PLAIN_NAME as COOKIE;
 pub use error::AuthError;
 pub use role::Role;
 

@@ -4,15 +4,18 @@
 //! What it means to use a configuration is not known here: each request becomes an
 //! [`Order`] to who does, one after the other.
 
+use super::answer::ErrorAnswer;
 use super::{Shared, answer};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::response::Response;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
 
 pub(super) const PATH: &str = "/admin/v1/config";
 pub(super) const VALIDATE: &str = "/admin/v1/config/validate";
@@ -46,6 +49,53 @@ impl std::fmt::Debug for Order {
     }
 }
 
+/// What came of an order, and the answer to who gave it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Followed {
+    /// The configuration in use, secrets masked.
+    Shown(Value),
+    /// Another one is in use.
+    Reloaded(Reloaded),
+    /// What is wrong with one.
+    Checked(Checked),
+    /// Another policy is in use.
+    Policy(PolicyInUse),
+}
+
+/// Another configuration is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Reloaded {
+    /// `ok`.
+    pub status: &'static str,
+    /// Whether it is in use on every worker.
+    pub reloaded: bool,
+    /// Where it came from: `request` or `file`.
+    pub source: String,
+}
+
+/// What is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Checked {
+    /// Whether it could be used.
+    pub valid: bool,
+    /// Each fault, with its place.
+    pub errors: Vec<String>,
+    /// Of a valid one: what it changes that needs a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart_needed: Option<Vec<String>>,
+}
+
+/// Another policy is in use.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct PolicyInUse {
+    /// That it is.
+    pub message: String,
+    /// The policy, whole.
+    #[schema(value_type = Object)]
+    pub policy: Value,
+}
+
 /// Why an order was not followed: nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderRefused {
@@ -55,13 +105,13 @@ pub enum OrderRefused {
     NeedsRestart(Vec<String>),
 }
 
-/// An order, and where its answer is awaited: the JSON to answer with.
+/// An order, and where its answer is awaited.
 #[derive(Debug)]
 pub struct Ordered {
     /// What is to be done.
     pub order: Order,
     /// Where the answer goes; who asked may be gone.
-    pub answer: oneshot::Sender<Result<Value, OrderRefused>>,
+    pub answer: oneshot::Sender<Result<Followed, OrderRefused>>,
 }
 
 /// Takes orders to who follows them. Clones share the queue.
@@ -78,7 +128,7 @@ impl Orders {
 
     /// Gives an order and waits for its answer; `None` where none comes: too many wait,
     /// or the process ends.
-    pub async fn give(&self, order: Order) -> Option<Result<Value, OrderRefused>> {
+    pub async fn give(&self, order: Order) -> Option<Result<Followed, OrderRefused>> {
         let (answer, answered) = oneshot::channel();
         self.0.try_send(Ordered { order, answer }).ok()?;
         answered.await.ok()
@@ -92,25 +142,20 @@ impl Shared {
             None => None,
         };
         match given {
-            Some(Ok(value)) => answer::value(&value),
+            Some(Ok(followed)) => answer::value(&followed),
             Some(Err(OrderRefused::Invalid(errors))) => {
                 let message = "The configuration is wrong; nothing has changed.";
-                refused(StatusCode::BAD_REQUEST, "invalid_config", message, &errors)
+                answer::admin_errors(StatusCode::BAD_REQUEST, "invalid_config", message, &errors)
             }
             Some(Err(OrderRefused::NeedsRestart(errors))) => {
                 let message =
                     "The configuration changes what needs a restart; nothing has changed.";
-                refused(StatusCode::CONFLICT, "restart_needed", message, &errors)
+                answer::admin_errors(StatusCode::CONFLICT, "restart_needed", message, &errors)
             }
             None => answer::unavailable("The configuration is busy; try again.")
                 .map(axum::body::Body::from),
         }
     }
-}
-
-fn refused(status: StatusCode, kind: &'static str, message: &str, errors: &[String]) -> Response {
-    let error = serde_json::json!({"message": message, "type": kind, "errors": errors});
-    answer::json(status, serde_json::json!({ "error": error }).to_string())
 }
 
 /// A body, or why there is none.
@@ -126,16 +171,39 @@ fn text(body: Body) -> Result<Option<String>, Box<Response>> {
         let errors = ["the body is not UTF-8".to_owned()];
         let message = "The configuration is wrong; nothing has changed.";
         let status = StatusCode::BAD_REQUEST;
-        Box::new(refused(status, "invalid_config", message, &errors))
+        Box::new(answer::admin_errors(
+            status,
+            "invalid_config",
+            message,
+            &errors,
+        ))
     })?;
     let is_empty = text.trim_ascii().is_empty();
     Ok((!is_empty).then(|| text.to_owned()))
 }
 
+/// The configuration in use, secrets masked.
+#[utoipa::path(
+    get, path = PATH, tag = "config",
+    responses((status = 200, description = "As the file has it.", body = Object))
+)]
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
     shared.ordered(Order::Show).await
 }
 
+/// Puts a configuration in the place of the one in use, whole or not at all.
+#[utoipa::path(
+    post, path = PATH, tag = "config",
+    request_body(
+        content = String, content_type = "application/yaml",
+        description = "A whole configuration; an empty body reads the file again."
+    ),
+    responses(
+        (status = 200, description = "It is in use.", body = Reloaded),
+        (status = 400, description = "It is wrong; nothing has changed.", body = ErrorAnswer),
+        (status = 409, description = "It changes what needs a restart; nothing has changed.", body = ErrorAnswer),
+    )
+)]
 pub(super) async fn put(State(shared): State<Arc<Shared>>, body: Body) -> Response {
     match text(body) {
         Ok(text) => shared.ordered(Order::Use(text)).await,
@@ -143,6 +211,18 @@ pub(super) async fn put(State(shared): State<Arc<Shared>>, body: Body) -> Respon
     }
 }
 
+/// Says what is wrong with a configuration.
+#[utoipa::path(
+    post, path = VALIDATE, tag = "config",
+    request_body(
+        content = String, content_type = "application/yaml",
+        description = "A whole configuration; an empty body means the file."
+    ),
+    responses(
+        (status = 200, description = "What is wrong with it.", body = Checked),
+        (status = 400, description = "It is no text.", body = ErrorAnswer),
+    )
+)]
 pub(super) async fn validate(State(shared): State<Arc<Shared>>, body: Body) -> Response {
     match text(body) {
         Ok(text) => shared.ordered(Order::Validate(text)).await,
@@ -150,6 +230,19 @@ pub(super) async fn validate(State(shared): State<Arc<Shared>>, body: Body) -> R
     }
 }
 
+/// Puts a policy in the place of the one in use.
+#[utoipa::path(
+    put, path = POLICY, tag = "config",
+    request_body(
+        content = String, content_type = "application/yaml",
+        description = "The mapping `policy` of the configuration."
+    ),
+    responses(
+        (status = 200, description = "It is in use.", body = PolicyInUse),
+        (status = 400, description = "It is wrong; nothing has changed.", body = ErrorAnswer),
+        (status = 409, description = "It changes what needs a restart; nothing has changed.", body = ErrorAnswer),
+    )
+)]
 pub(super) async fn put_policy(State(shared): State<Arc<Shared>>, body: Body) -> Response {
     match text(body) {
         Ok(text) => {

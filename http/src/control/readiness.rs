@@ -3,8 +3,10 @@
 use super::{Shared, answer};
 use axum::response::Response;
 use http::StatusCode;
+use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use utoipa::ToSchema;
 
 /// Whether requests should come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +48,37 @@ impl Readiness {
     }
 }
 
-pub(super) async fn health() -> Response {
-    answer::json(StatusCode::OK, r#"{"status":"ok"}"#)
+/// How it stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Status {
+    /// Of `/health`: `ok`. Of `/ready`: `ready`, `draining` or `not_configured`.
+    status: &'static str,
 }
 
+/// The process serves.
+#[utoipa::path(
+    get, path = "/health", tag = "operations", security(()),
+    responses((status = 200, description = "It does.", body = Status))
+)]
+pub(super) async fn health() -> Response {
+    answer::value(&Status { status: "ok" })
+}
+
+/// Whether requests should come.
+#[utoipa::path(
+    get, path = "/ready", tag = "operations", security(()),
+    responses(
+        (status = 200, description = "They should.", body = Status),
+        (status = 503, description = "They should not: it ends, or is not configured.", body = Status),
+    )
+)]
 pub(super) async fn ready(shared: axum::extract::State<Arc<Shared>>) -> Response {
-    let unready = StatusCode::SERVICE_UNAVAILABLE;
-    match shared.readiness.state() {
-        State::Ready => answer::json(StatusCode::OK, r#"{"status":"ready"}"#),
-        State::Draining => answer::json(unready, r#"{"status":"draining"}"#),
-        State::NotConfigured => answer::json(unready, r#"{"status":"not_configured"}"#),
-    }
+    let (code, status) = match shared.readiness.state() {
+        State::Ready => (StatusCode::OK, "ready"),
+        State::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        State::NotConfigured => (StatusCode::SERVICE_UNAVAILABLE, "not_configured"),
+    };
+    let mut response = answer::value(&Status { status });
+    *response.status_mut() = code;
+    response
 }

@@ -1,5 +1,6 @@
 //! The metrics endpoint.
 
+use super::answer::ErrorAnswer;
 use super::{Metrics, Shared, answer, encoding, lock};
 use axum::body::Body;
 use axum::extract::State;
@@ -66,6 +67,24 @@ impl Scraper {
     }
 }
 
+/// The metrics page, in the format that `Accept` asks for.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operations",
+    responses(
+        (
+            status = 200, description = "The page.",
+            content(
+                (String = "text/plain"),
+                (String = "application/openmetrics-text"),
+                (String = "application/vnd.google.protobuf"),
+            )
+        ),
+        (
+            status = 401, body = ErrorAnswer,
+            description = "`server.metrics_auth` is `bearer` and the admin key is missing or wrong."
+        ),
+    )
+)]
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     let Some((_, scraper)) = &shared.metrics else {
         unreachable!("the route is there only with its endpoint");

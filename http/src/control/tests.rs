@@ -2,16 +2,17 @@
 
 mod audit;
 mod folder;
+mod openapi;
 mod security;
 mod serving;
 
-pub(super) use folder::Folder;
+pub(in crate::control) use folder::Folder;
 
 use super::*;
+use crate::gateway::{AddressBook, Ledgers, Plan, PriceBook, Setup};
 use axum::body::Body;
 use bytes::Bytes;
 use coo_llm_config::MetricsAuth;
-use coo_llm_core::catalog::NONE;
 use coo_llm_core::record::{Endpoint, ErrorType, Record, Tokens, UsageSource};
 use coo_llm_core::{Micros, NanoUsd, UnixMillis};
 use http::header::{
@@ -41,8 +42,19 @@ fn auth(server: &coo_llm_config::Server) -> Arc<Auth> {
     Arc::new(Auth::open(server).expect("nothing on disk"))
 }
 
+/// The setup of a configuration without clients and providers.
+fn setups(meter: &Meter) -> Setups {
+    let plan = Plan::new(&coo_llm_config::Config::builtin(), meter).expect("it names no files");
+    let book = PriceBook::new(&plan, None);
+    let ledgers = Ledgers::new(&plan, 1, &[]);
+    let addresses = AddressBook::of_literals(&plan.hosts());
+    Setups::new(Setup::new(plan, addresses, book, ledgers))
+}
+
 fn control(meter: &Meter, needs_admin_key: bool) -> Control {
     Control {
+        setups: setups(meter),
+        history: None,
         meter: meter.clone(),
         auth: auth(&coo_llm_config::Server {
             metrics_auth: if needs_admin_key {
@@ -248,20 +260,13 @@ async fn no_endpoint_is_there_for_metrics_that_are_off() {
 #[tokio::test]
 async fn what_is_not_known_is_null() {
     let meter = Meter::new(100);
-    let catalog = meter.catalog();
-    for provider in ["openai", "anthropic", NONE] {
-        catalog.route(provider, "m", "k");
-    }
-    for client in ["a", NONE] {
-        catalog.client(client);
-    }
     let answer = ask(&router(control(&meter, false)), "GET", GLOBAL, &[RIGHT]).await;
     assert_eq!(answer.status, StatusCode::OK);
     let mut global = answer.json();
     let end = global["end"].take().as_u64().expect("seconds");
     assert!(end > 1_700_000_000);
     let want = json!({
-        "total_clients": 1, "total_providers": 2, "total_requests": 0, "total_tokens": 0,
+        "total_clients": 0, "total_providers": 1, "total_requests": 0, "total_tokens": 0,
         "total_cost": 0, "overall_success_rate": null, "avg_latency": null, "p50_latency": null,
         "p95_latency": null, "p99_latency": null, "errors": 0, "unpriced_requests": 0,
         "start": 1_700_000_000, "end": null,
@@ -447,7 +452,7 @@ async fn orders_about_the_configuration_are_given_one_by_one() {
             let done = match &order {
                 Order::Use(Some(text)) if text == "bad" => Err(wrong("it is bad")),
                 Order::Use(Some(_)) => Err(OrderRefused::NeedsRestart(vec!["listen".into()])),
-                _ => Ok(json!({"done": format!("{order:?}")})),
+                _ => Ok(Followed::Shown(json!({"done": format!("{order:?}")}))),
             };
             followed.push(order);
             answer.send(done).expect("who asked waits");

@@ -2,8 +2,9 @@
 
 use super::read::{self, Asked};
 use super::{Trail, now_ms};
+use crate::control::answer::ErrorAnswer;
 use crate::control::auth::{Identity, Role};
-use crate::control::window::Window;
+use crate::control::parameters::{BadParameter, Parameters, Times, names};
 use crate::control::{Shared, answer};
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
@@ -11,6 +12,7 @@ use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 pub(in crate::control) const PATH: &str = "/admin/v1/audit";
 
@@ -19,13 +21,15 @@ const DEFAULT_S: u64 = 24 * 3600;
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
 
-/// The answer.
-#[derive(Debug, Serialize)]
+/// A page of the audit trail.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditPage)]
 struct Answer {
     /// Unix seconds, half-open.
     start: u64,
     end: u64,
     /// Rows as they stand in the trail, the oldest first.
+    #[schema(value_type = Vec<Object>)]
     entries: Vec<Box<RawValue>>,
     /// Where there are more: `after` for the next page.
     next: Option<u64>,
@@ -33,39 +37,45 @@ struct Answer {
     partial: bool,
 }
 
-/// The whole number of a parameter that may come once.
-fn number(query: &str, name: &str) -> Result<Option<u64>, String> {
-    let mut found = None;
-    for (_, value) in form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name) {
-        let is_plain = value.bytes().all(|byte| byte.is_ascii_digit());
-        let number = value.parse().ok().filter(|_| is_plain);
-        let number = number.ok_or_else(|| format!("{name} must be a whole number"))?;
-        if found.replace(number).is_some() {
-            return Err(format!("{name} was given more than once"));
-        }
-    }
-    Ok(found)
+/// Which page of it.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(
+    dead_code,
+    reason = "for the document and for the names; values are read by hand"
+)]
+struct Page {
+    /// The number of the row after which the page begins: `next` of the page before.
+    after: Option<u64>,
+    /// Rows of a page; 100 without it.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<usize>,
 }
 
-fn asked(query: &str, now_ms: u64) -> Result<(u64, u64, Asked), String> {
-    let window = Window::parse(query).map_err(|error| error.to_string())?;
-    // Up to and with this second.
-    let window = window.last(DEFAULT_S, now_ms / 1000 + 1);
-    let (start, end) = window.map_err(|error| error.to_string())?;
-    let limit = number(query, "limit")?.map_or(Ok(LIMIT_DEFAULT), |limit| {
-        let limit = usize::try_from(limit).ok();
-        let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
-        limit.ok_or_else(|| format!("limit must be a whole number from 1 to {LIMIT_MAX}"))
-    })?;
+fn asked(query: Option<&str>, now_ms: u64) -> Result<(u64, u64, Asked), BadParameter> {
+    let known = [names::<Times>(), names::<Page>()].concat();
+    let parameters = Parameters::read(query, &known)?;
+    let (start, end) = parameters.times()?.seconds(DEFAULT_S, now_ms / 1000)?;
+    let limit = parameters.number("limit", 1, LIMIT_MAX as u64)?;
     let asked = Asked {
         start_ms: start.saturating_mul(1000),
         end_ms: end.saturating_mul(1000),
-        after: number(query, "after")?.unwrap_or(0),
-        limit,
+        after: parameters.number("after", 0, u64::MAX)?.unwrap_or(0),
+        limit: limit.map_or(LIMIT_DEFAULT, |limit| limit as usize),
     };
     Ok((start, end, asked))
 }
 
+/// The audit trail: who did what, the oldest row first; the last 24 hours without `start`.
+#[utoipa::path(
+    get, path = PATH, tag = "audit",
+    params(Times, Page),
+    responses(
+        (status = 200, description = "A page of it.", body = Answer),
+        (status = 400, description = "A parameter is wrong.", body = ErrorAnswer),
+        (status = 403, description = "Only admins may read it.", body = ErrorAnswer),
+    )
+)]
 pub(in crate::control) async fn audit(
     State(shared): State<Arc<Shared>>,
     Extension(identity): Extension<Identity>,
@@ -75,17 +85,15 @@ pub(in crate::control) async fn audit(
     if identity.role != Role::Admin {
         return answer::forbidden("Only an admin may read the audit trail.");
     }
+    let (start, end, asked) = match asked(query.as_deref(), now_ms()) {
+        Ok(asked) => asked,
+        Err(error) => return answer::bad_request(&error.to_string()),
+    };
     let Some(trail) = &shared.audit else {
         let message = "No audit trail is kept: server.data_dir is none. The log has it.";
         return answer::admin_error(StatusCode::SERVICE_UNAVAILABLE, "store_error", message);
     };
-    match asked(query.as_deref().unwrap_or_default(), now_ms()) {
-        Ok((start, end, asked)) => page(trail, start, end, asked).await,
-        Err(message) => {
-            let kind = "invalid_request_error";
-            answer::admin_error(StatusCode::BAD_REQUEST, kind, &message)
-        }
-    }
+    page(trail, start, end, asked).await
 }
 
 async fn page(trail: &Trail, start: u64, end: u64, asked: Asked) -> Response {

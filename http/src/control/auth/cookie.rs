@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue};
 
 /// Over TLS the name says what browsers then enforce: no domain, the whole site, TLS only.
 const SECURE_NAME: &str = "__Host-coo_session";
-const PLAIN_NAME: &str = "coo_session";
+pub(in crate::control) const PLAIN_NAME: &str = "coo_session";
 
 fn name(secure: bool) -> &'static str {
     if secure { SECURE_NAME } else { PLAIN_NAME }

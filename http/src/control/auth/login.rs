@@ -1,6 +1,7 @@
 //! `POST /admin/login`: a password against a token.
 
 use super::{Auth, cookie, lock, unix_now};
+use crate::control::answer::ErrorAnswer;
 use crate::control::audit::Note;
 use crate::control::front::{Client, IsSecure};
 use crate::control::{Shared, answer};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Its path; under `/api` too.
 pub(in crate::control) const PATH: &str = "/admin/login";
@@ -27,10 +29,12 @@ const PASSWORD_BYTES_MAX: usize = 1024;
 /// When a login that found too many others may try again.
 const BUSY: Duration = Duration::from_secs(1);
 
-#[derive(Deserialize)]
+/// Who, under either name, and the password.
+#[derive(Deserialize, ToSchema)]
 struct Credentials {
     id: Option<String>,
     admin_id: Option<String>,
+    #[schema(max_length = 1024, format = Password)]
     password: String,
 }
 
@@ -45,7 +49,8 @@ impl Credentials {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A session begins.
+#[derive(Debug, Serialize, ToSchema)]
 struct LoggedIn {
     token: String,
     /// Unix seconds.
@@ -56,10 +61,11 @@ struct LoggedIn {
 }
 
 /// Who is logged in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct User {
     pub(super) id: String,
     pub(super) username: String,
+    /// `admin` or `viewer`.
     pub(super) role: &'static str,
 }
 
@@ -126,6 +132,17 @@ impl Auth {
     }
 }
 
+/// A password for a token. JSON by its content type also sets the cookie of a page's session.
+#[utoipa::path(
+    post, path = PATH, tag = "auth", security(()),
+    request_body = Credentials,
+    responses(
+        (status = 200, description = "A session begins.", body = LoggedIn),
+        (status = 400, description = "No name and password in JSON.", body = ErrorAnswer),
+        (status = 401, description = "The name or the password is wrong.", body = ErrorAnswer),
+        (status = 500, description = "No token could be made; the log says why.", body = ErrorAnswer),
+    )
+)]
 pub(in crate::control) async fn login(
     State(shared): State<Arc<Shared>>,
     Extension(client): Extension<Client>,

@@ -2,6 +2,7 @@
 
 use super::login::User;
 use super::{Identity, cookie};
+use crate::control::answer::ErrorAnswer;
 use crate::control::front::IsSecure;
 use crate::control::{Shared, answer};
 use axum::extract::{Extension, State};
@@ -10,11 +11,13 @@ use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 pub(in crate::control) const PATH: &str = "/admin/v1/session";
 pub(in crate::control) const LOGOUT: &str = "/admin/logout";
 
-#[derive(Debug, Serialize)]
+/// Whose session it is.
+#[derive(Debug, Serialize, ToSchema)]
 struct Session {
     user: User,
     /// Unix seconds; `null` for the admin key, which does not end.
@@ -23,6 +26,18 @@ struct Session {
     csrf: Option<String>,
 }
 
+/// A session has ended.
+#[derive(Debug, Serialize, ToSchema)]
+struct LoggedOut {
+    /// `logged_out`.
+    status: &'static str,
+}
+
+/// Who I am.
+#[utoipa::path(
+    get, path = PATH, tag = "auth",
+    responses((status = 200, description = "Who asks.", body = Session))
+)]
 pub(in crate::control) async fn session(
     State(shared): State<Arc<Shared>>,
     Extension(identity): Extension<Identity>,
@@ -42,6 +57,15 @@ pub(in crate::control) async fn session(
     response
 }
 
+/// Ends the session of the token that asks.
+#[utoipa::path(
+    post, path = LOGOUT, tag = "auth",
+    responses(
+        (status = 200, description = "It has ended.", body = LoggedOut),
+        (status = 400, description = "The admin key is no session.", body = ErrorAnswer),
+        (status = 503, description = "It has ended, but this could not be written down.", body = ErrorAnswer),
+    )
+)]
 pub(in crate::control) async fn logout(
     State(shared): State<Arc<Shared>>,
     Extension(identity): Extension<Identity>,
@@ -52,7 +76,9 @@ pub(in crate::control) async fn logout(
         return answer::admin_error(StatusCode::BAD_REQUEST, "invalid_request_error", message);
     };
     let mut response = match shared.auth.revoke(session.jti, session.exp).await {
-        Ok(()) => answer::json(StatusCode::OK, r#"{"status":"logged_out"}"#),
+        Ok(()) => answer::value(&LoggedOut {
+            status: "logged_out",
+        }),
         Err(error) => {
             tracing::error!(%error, "the end of a session could not be written down");
             let message = "The session has ended, but this could not be written down: \
