@@ -11,6 +11,8 @@ mod history;
 pub(crate) mod price_file;
 mod reloading;
 mod resolving;
+mod sinks;
+mod store_families;
 
 pub(crate) use reloading::Source;
 
@@ -63,6 +65,7 @@ pub(crate) struct Running {
     // After the control plane, whose rows it writes.
     _audit: Option<TrailGuard>,
     filling: Option<history::Filling>,
+    sinks: Option<sinks::Sinks>,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -179,6 +182,10 @@ impl Running {
                 "the runtime is chosen"
             ),
         }
+        let sinks = sinks::start(&config.storage, history.as_ref())?;
+        if let Some(sinks) = &sinks {
+            extras.watch_sinks(sinks.statuses());
+        }
         let filling = history.map(|it| history::start(it, config.storage.flush_interval));
         let filling = filling.transpose()?;
         let reloader = Reloader {
@@ -204,6 +211,7 @@ impl Running {
             orders,
             _audit: audit,
             filling,
+            sinks,
             _log: guard,
         })
     }
@@ -249,7 +257,7 @@ impl Running {
         self.workers.shutdown();
         let panics = self.workers.join();
         if let Some(filling) = self.filling {
-            filling.stop();
+            filling.stop(self.sinks);
         }
         self.control
             .stop()

@@ -29,6 +29,13 @@ pub(crate) fn check(config: &Config, reader: &Reader<'_>) {
             );
         }
     }
+    if config.storage.history.is_none() && !config.storage.sinks.is_empty() {
+        reader.complain(
+            "storage.runtime",
+            "rows go there from the history, which `storage.history.enabled: false` turns off; \
+             turn it on, or remove `storage.runtime`",
+        );
+    }
     let ids = config.providers.iter().map(|provider| provider.id.as_str());
     unique("llm_providers", "id", ids, reader);
     unique(

@@ -42,6 +42,7 @@ fn open(path: &Path, now_s: u64) -> Result<(History, Meter), Box<dyn Error>> {
     let options = Options {
         path: path.join("history.db"),
         retention: [1, 30, 730].map(|days| Duration::from_secs(days * 86_400)),
+        spool_bytes_max: 1 << 30,
     };
     let history = History::open(&options, meter.clone(), UnixMillis(now_s * 1000))?;
     Ok((history, meter))

@@ -21,6 +21,8 @@ mod level;
 mod names;
 mod query;
 mod schema;
+mod sealed;
+mod sinks;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -30,6 +32,7 @@ mod writer;
 pub use error::HistoryError;
 pub use latency::Latencies;
 pub use query::{Answer, Dimension, Errors, Filter, Group, POINTS_MAX, Query, Window};
+pub use sealed::{Next, Position, Sealed, SealedRow};
 pub use usage::Usage;
 
 use coo_llm_core::record::ErrorType;
@@ -55,6 +58,9 @@ pub struct Options {
     pub path: PathBuf,
     /// How long rows of 10 s, 1 m and 1 h are kept.
     pub retention: [Duration; 3],
+    /// How many bytes of rows of 10 s, and of 1 m, are kept beyond that for sinks that do
+    /// not have them yet. Of what is over it, the coarser rows are left for them.
+    pub spool_bytes_max: u64,
 }
 
 /// How the history does.
@@ -78,6 +84,8 @@ pub struct Health {
     pub folds: u64,
     /// Age of the oldest row that waits, in seconds.
     pub lag_s: u64,
+    /// Hours of rows that were left to the coarser ones, because a sink was down for so long.
+    pub spool_folds: u64,
     /// How far the clock is behind the last stamp, in milliseconds: it was set back.
     pub clock_behind_ms: u64,
     /// Why the last flush failed; `None` where it did not.
@@ -191,7 +199,7 @@ impl History {
             detail: detail.to_owned(),
         };
         let opened = file::open(path)?;
-        let writer = Writer::new(opened.connection, opened.is_new, options.retention, now)
+        let writer = Writer::new(opened.connection, opened.is_new, options, now)
             .map_err(store)?
             .ok_or_else(|| damaged("its table meta is incomplete"))?;
         let names = Names::load(writer.connection())
@@ -272,7 +280,27 @@ impl History {
             state.health.rows += (bucket.usage.len() + bucket.errors.len()) as u64;
         }
         let stamp = lock(&self.state).stamp;
-        writer.retire(stamp)
+        let retired = writer.retire(stamp);
+        lock(&self.state).health.spool_folds = writer.spool_folds();
+        retired
+    }
+
+    /// Flushes, and ends the bucket that is under way, so that sinks get its rows: nothing
+    /// may be recorded after it. A process that goes on with the file within these ten
+    /// seconds counts in the next ones.
+    ///
+    /// # Errors
+    /// As [`History::flush`].
+    pub fn seal(&self, now: UnixMillis) -> Result<(), HistoryError> {
+        self.flush(now)?;
+        let mut writer = lock(&self.writer);
+        let stamp = {
+            let mut state = lock(&self.state);
+            state.stamp = state.stamp.max(UnixMillis(state.horizon() * 1000));
+            state.stamp
+        };
+        let saved = writer.save_stamp(stamp);
+        saved.map_err(|error| HistoryError::of(&self.path, error))
     }
 
     /// Answers a question, exactly as of now.
@@ -373,6 +401,11 @@ impl History {
     #[must_use]
     pub fn clock(&self, now: UnixMillis) -> UnixMillis {
         now.max(lock(&self.state).stamp)
+    }
+
+    #[cfg(test)]
+    fn set_spool_rows_max(&self, rows: u64) {
+        lock(&self.writer).set_spool_rows_max(rows);
     }
 
     /// The last flush; then the file stands alone, without its `-wal`.

@@ -95,6 +95,7 @@ pub mod health;
 pub mod history;
 pub mod prometheus;
 pub mod reprice;
+pub mod sinks;
 
 /// The examples of these pages run as tests.
 #[cfg(doctest)]

@@ -37,6 +37,7 @@ fn open(path: &Path) -> (History, Meter) {
     let options = Options {
         path: path.to_owned(),
         retention: [1, 30, 700].map(|days| Duration::from_secs(days * 86_400)),
+        spool_bytes_max: 1 << 30,
     };
     let history = History::open(&options, meter.clone(), UnixMillis(T0_S * 1000));
     (history.expect("a history"), meter)

@@ -2,6 +2,7 @@
 
 use super::price_file::Prices;
 use super::reloading::Reloads;
+use super::sinks::Status;
 use crate::logging::LogHandle;
 use coo_llm_exporters::history::History;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
@@ -23,6 +24,7 @@ pub(super) struct Extras {
     prices: OnceLock<Prices>,
     runtime: OnceLock<[String; 2]>,
     history: OnceLock<Arc<History>>,
+    sinks: OnceLock<Arc<[Status]>>,
 }
 
 impl Extras {
@@ -38,6 +40,7 @@ impl Extras {
             prices: OnceLock::new(),
             runtime: OnceLock::new(),
             history: OnceLock::new(),
+            sinks: OnceLock::new(),
         }
     }
 
@@ -68,6 +71,10 @@ impl Extras {
 
     pub(super) fn watch_history(&self, history: Arc<History>) {
         let _set = self.history.set(history);
+    }
+
+    pub(super) fn watch_sinks(&self, sinks: Arc<[Status]>) {
+        let _set = self.sinks.set(sinks);
     }
 
     pub(super) fn runs_on(&self, selection: &Selection) {
@@ -149,7 +156,8 @@ impl Extras {
             ));
         }
         if let Some(history) = self.history.get() {
-            families.extend(super::history::families(history));
+            let sinks = self.sinks.get().map_or(&[][..], |sinks| sinks);
+            families.extend(super::store_families::families(history, sinks));
         }
         if let Some([runtime, driver]) = self.runtime.get() {
             let info = Extra::new(Kind::Info, "runtime", "What the workers run on.");

@@ -1,11 +1,11 @@
-//! The thread that fills the history, and what it says in /metrics.
+//! The thread that fills the history.
 
 use super::Failure;
 use super::budgets::now;
+use super::sinks::Sinks;
 use coo_llm_config::Storage;
-use coo_llm_core::{Meter, Micros};
+use coo_llm_core::Meter;
 use coo_llm_exporters::history::{History, HistoryError, Options};
-use coo_llm_exporters::prometheus::{Extra, Kind, Value};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
@@ -36,6 +36,7 @@ pub(super) fn open(storage: &Storage, meter: &Meter) -> Result<Option<Arc<Histor
             retention.one_minute,
             retention.one_hour,
         ],
+        spool_bytes_max: storage.spool.max_bytes,
     };
     let history = History::open(&options, meter.clone(), now())
         .map_err(|error| Failure::System(error.to_string()))?;
@@ -93,8 +94,8 @@ fn say(flushed: Result<(), HistoryError>, failing: &mut Option<String>) {
 }
 
 impl Filling {
-    /// Writes what is left, when nothing records any more.
-    pub(super) fn stop(self) {
+    /// Writes what is left, when nothing records any more, and gives it to the sinks.
+    pub(super) fn stop(self, sinks: Option<Sinks>) {
         let Self {
             history,
             end,
@@ -105,72 +106,15 @@ impl Filling {
         if thread.join().is_err() {
             tracing::error!("the history's thread panicked");
         }
+        if let Some(sinks) = sinks {
+            if let Err(error) = history.seal(now()) {
+                tracing::error!(%error, "the sinks get the last rows at the next start");
+            }
+            sinks.stop();
+        }
         if let Err(error) = history.close(now()) {
             let rows = history.health(now()).waiting_rows;
             tracing::error!(%error, rows, "the history's last rows are lost");
         }
     }
-}
-
-/// The history's part of /metrics.
-pub(super) fn families(history: &History) -> Vec<Extra> {
-    let health = history.health(now());
-    let sink = [("sink", "history")];
-    let of_sink =
-        |kind, name, help, value| Extra::new(kind, name, help).with(&sink, Value::Count(value));
-    let plain =
-        |kind, name, help, value| Extra::new(kind, name, help).with(&[], Value::Count(value));
-    // Beside `recorded`, which the meter itself knows.
-    let help = "Records by stage of their way to the stores.";
-    let records = Extra::new(Kind::Counter, "records", help)
-        .with(&[("stage", "persisted")], Value::Count(health.persisted))
-        .with(&[("stage", "dropped")], Value::Count(health.dropped));
-    vec![
-        records,
-        of_sink(
-            Kind::Counter,
-            "sink_rows",
-            "Rows that a sink has taken.",
-            health.rows,
-        ),
-        of_sink(
-            Kind::Counter,
-            "sink_failures",
-            "Flushes that a sink did not take; their rows wait.",
-            health.failures,
-        ),
-        of_sink(
-            Kind::Gauge,
-            "sink_lag_seconds",
-            "Age of the oldest row that waits for a sink.",
-            health.lag_s,
-        ),
-        of_sink(
-            Kind::Gauge,
-            "sink_waiting_rows",
-            "Rows that wait for a sink in memory.",
-            health.waiting_rows,
-        ),
-        plain(
-            Kind::Counter,
-            "history_folds",
-            "Times that waiting rows were folded to hours, because there were 200,000.",
-            health.folds,
-        ),
-        plain(
-            Kind::Counter,
-            "history_latencies_missed",
-            "Latencies that percentiles of the history lack, because nobody took them in time.",
-            health.latencies_missed,
-        ),
-        Extra::new(
-            Kind::Gauge,
-            "history_clock_behind_seconds",
-            "How far the clock is behind the history's last stamp, because it was set back.",
-        )
-        .with(
-            &[],
-            Value::Seconds(Micros(health.clock_behind_ms.saturating_mul(1000))),
-        ),
-    ]
 }

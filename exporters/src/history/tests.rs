@@ -5,6 +5,7 @@ mod damage;
 mod full_disk;
 mod replay;
 mod retention;
+mod sealed;
 
 use super::*;
 use coo_llm_core::catalog::{ClientId, Route};
@@ -132,6 +133,7 @@ fn options(path: &Path) -> Options {
     Options {
         path: path.to_owned(),
         retention: [DAY_S, 30 * DAY_S, 730 * DAY_S].map(Duration::from_secs),
+        spool_bytes_max: 1 << 30,
     }
 }
 

@@ -64,11 +64,16 @@ impl Waiting {
         }
     }
 
-    /// Makes one bucket of those of each hour.
+    /// Makes one bucket of those of each hour: at the first of them, for what was before
+    /// it is sealed.
     fn fold(&mut self) {
         self.folds += 1;
+        let mut first = 0;
         for (start, bucket) in std::mem::take(&mut self.buckets) {
-            self.merge(floor(start, Level::Hour.width()), &bucket);
+            if floor(first, Level::Hour.width()) != floor(start, Level::Hour.width()) {
+                first = start;
+            }
+            self.merge(first, &bucket);
         }
     }
 

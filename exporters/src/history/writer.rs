@@ -1,13 +1,17 @@
 //! The writing connection: rows of one bucket a transaction, and what is too old.
 
+use super::Options;
 use super::level::{KeptFrom, Level, floor};
 use super::names::Unsaved;
 use super::schema;
+use super::sealed::Position;
+use super::sinks::Sinks;
 use super::usage::Usage;
 use super::waiting::Bucket;
 use coo_llm_core::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How much of a level goes in one transaction.
@@ -19,6 +23,20 @@ const JUMP: u64 = 86_400_000;
 /// For so long nothing is removed after a jump ahead: who sets the clock back within it
 /// has lost nothing.
 const DISTRUST: u64 = 3_600_000;
+
+/// About what a row takes in the file, its share of the pages included.
+pub(super) const ROW_BYTES: u64 = 160;
+
+/// The number of this history, given where it has none.
+fn instance(connection: &Connection) -> rusqlite::Result<u64> {
+    // SQLite seeds its generator from the system.
+    connection.execute(
+        "INSERT INTO meta VALUES ('instance', random() & 0x7fffffffffffffff) ON CONFLICT DO NOTHING",
+        [],
+    )?;
+    let sql = "SELECT value FROM meta WHERE name = 'instance'";
+    connection.query_row(sql, [], |row| row.get(0).map(i64::cast_unsigned))
+}
 
 /// What the file says about itself.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +106,12 @@ impl Meta {
 pub(super) struct Writer {
     connection: Connection,
     meta: Meta,
+    /// See [`History::instance`](super::History::instance).
+    instance: u64,
+    sinks: Sinks,
     retention: [Duration; 3],
+    spool_rows_max: u64,
+    spool_folds: u64,
     /// Until when the clock is not believed to be right about what is old.
     distrusts_until: UnixMillis,
     last_seen: UnixMillis,
@@ -99,7 +122,7 @@ impl Writer {
     pub(super) fn new(
         connection: Connection,
         is_new: bool,
-        retention: [Duration; 3],
+        options: &Options,
         now: UnixMillis,
     ) -> rusqlite::Result<Option<Self>> {
         let loaded = Meta::load(&connection)?;
@@ -113,9 +136,13 @@ impl Writer {
             None => return Ok(None),
         };
         Ok(Some(Self {
+            instance: instance(&connection)?,
+            sinks: Sinks::load(&connection)?,
             connection,
             meta,
-            retention,
+            retention: options.retention,
+            spool_rows_max: options.spool_bytes_max / ROW_BYTES,
+            spool_folds: 0,
             distrusts_until: UnixMillis(0),
             last_seen: meta.last_stamp,
         }))
@@ -132,6 +159,27 @@ impl Writer {
     /// What the next write is called.
     pub(super) const fn next_write(&self) -> u64 {
         self.meta.writes + 1
+    }
+
+    pub(super) const fn instance(&self) -> u64 {
+        self.instance
+    }
+
+    pub(super) const fn sinks(&self) -> &Sinks {
+        &self.sinks
+    }
+
+    /// Hours of rows of a level that sinks get from the next coarser one.
+    pub(super) const fn spool_folds(&self) -> u64 {
+        self.spool_folds
+    }
+
+    pub(super) fn put_sink(&mut self, sink: &str, at: Position) -> rusqlite::Result<()> {
+        self.sinks.put(&mut self.connection, sink, at)
+    }
+
+    pub(super) fn keep_sinks(&mut self, wanted: &[&str]) -> rusqlite::Result<()> {
+        self.sinks.keep(&mut self.connection, wanted)
     }
 
     /// Adds a bucket to all levels, with new names.
@@ -178,6 +226,25 @@ impl Writer {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) const fn set_spool_rows_max(&mut self, rows: u64) {
+        self.spool_rows_max = rows;
+    }
+
+    /// Notes that nothing comes before a moment.
+    pub(super) fn save_stamp(&mut self, stamp: UnixMillis) -> rusqlite::Result<()> {
+        let last_stamp = stamp.max(self.meta.last_stamp);
+        let meta = Meta {
+            last_stamp,
+            ..self.meta
+        };
+        let transaction = self.connection.transaction()?;
+        meta.save(&transaction)?;
+        transaction.commit()?;
+        self.meta = meta;
+        Ok(())
+    }
+
     /// Removes rows that are past their retention, an hour of a level a transaction.
     pub(super) fn retire(&mut self, stamp: UnixMillis) -> rusqlite::Result<()> {
         if stamp.0.saturating_sub(self.last_seen.0) > JUMP {
@@ -190,6 +257,7 @@ impl Writer {
         for level in Level::ALL {
             let age = self.retention[level as usize].as_secs();
             let cutoff = floor((stamp.0 / 1000).saturating_sub(age), STEP);
+            let cutoff = self.held(level, cutoff)?;
             for _ in 0..STEPS_MAX {
                 let from = self.meta.kept.of(level);
                 if from >= cutoff {
@@ -202,8 +270,14 @@ impl Writer {
                 let mut meta = self.meta;
                 meta.kept.0[level as usize] = from.saturating_add(STEP).min(cutoff);
                 let transaction = self.connection.transaction()?;
+                let mut but = String::new();
+                for hour in self.sinks.begun().filter(|_| level != Level::Hour) {
+                    let end = hour + STEP;
+                    let _infallible = write!(but, " AND NOT (bucket >= {hour} AND bucket < {end})");
+                }
                 for table in ["usage", "route_usage", "errors"] {
-                    let sql = format!("DELETE FROM {table}_{} WHERE bucket < ?1", level.suffix());
+                    let suffix = level.suffix();
+                    let sql = format!("DELETE FROM {table}_{suffix} WHERE bucket < ?1{but}");
                     transaction.execute(&sql, [meta.kept.of(level) as i64])?;
                 }
                 meta.save(&transaction)?;
@@ -212,6 +286,37 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// How far rows may be removed: those that a sink does not have are kept for it, the
+    /// newest first, as far as there is room.
+    fn held(&mut self, level: Level, cutoff: u64) -> rusqlite::Result<u64> {
+        let Some(hold) = self.sinks.hold() else {
+            return Ok(cutoff);
+        };
+        // Beyond the coarsest rows there is nothing to fall back to, and no end.
+        let kept = self.meta.kept.of(level);
+        if level == Level::Hour || hold >= cutoff || kept >= cutoff {
+            return Ok(cutoff);
+        }
+        let sql = format!(
+            "SELECT bucket / {STEP} * {STEP}, count(*) FROM usage_{} \
+             WHERE bucket >= ?1 AND bucket < ?2 GROUP BY 1 ORDER BY 1 DESC",
+            level.suffix()
+        );
+        let mut statement = self.connection.prepare(&sql)?;
+        let from = hold.max(kept);
+        let mut hours = statement.query([from as i64, cutoff as i64])?;
+        let mut rows = 0;
+        while let Some(hour) = hours.next()? {
+            rows += hour.get::<_, i64>(1)?.cast_unsigned();
+            if rows > self.spool_rows_max {
+                let fold = hour.get::<_, i64>(0)?.cast_unsigned() + STEP;
+                self.spool_folds += (fold - from) / STEP;
+                return Ok(fold);
+            }
+        }
+        Ok(from)
     }
 
     /// The hour that the oldest rows of a level are in.
