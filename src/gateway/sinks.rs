@@ -62,11 +62,17 @@ impl Deliveries<'_> {
 
     fn add(&mut self, wanted: &Wanted) -> Result<(), Failure> {
         match wanted {
-            Wanted::Redis(_) | Wanted::Influx(_) | Wanted::Postgres(_) => Err(Failure::Config(
-                "storage.runtime: sinks are not built in this version yet".to_owned(),
-            )),
+            Wanted::Redis(_) => Err(not_built("redis")),
+            Wanted::Influx(_) => Err(not_built("influxdb")),
+            Wanted::Postgres(_) => Err(not_built("postgres")),
         }
     }
+}
+
+fn not_built(kind: &str) -> Failure {
+    let message =
+        format!("storage.runtime: sinks of type {kind} are not built in this version yet");
+    Failure::Config(message)
 }
 
 /// Starts to serve the sinks of the configuration, if there are any.
