@@ -53,6 +53,7 @@ mod mix;
 mod profile;
 mod robust;
 mod seasonal;
+mod sensitivity;
 mod spend;
 mod tail;
 #[cfg(test)]
@@ -64,5 +65,6 @@ pub use episodes::{Change, Episode, Episodes, QUIET_S};
 pub use finding::{Figures, Finding, Kind, Severity, Share, Unit};
 pub use input::{Budget, HISTORY_S, HOUR_S, History, RECENT_S, Recent, Row, WEEKS_MAX};
 pub use judge::{Health, judge};
-pub use profile::{KNOWN_HOURS_MIN, Profile, learn};
+pub use profile::{KNOWN_HOURS_MIN, Profile, Usual, learn, learn_with};
+pub use sensitivity::Sensitivity;
 pub use spend::Forecast;

@@ -14,11 +14,14 @@
 //! complete and a roll-up has no backlog. A query takes the meter's increments first, so
 //! its answer is exact to now. docs/history.md describes the file.
 
+mod by_client;
 mod error;
 mod file;
+mod gaps;
 mod latency;
 mod level;
 mod names;
+mod probe;
 mod query;
 mod schema;
 mod sealed;
@@ -29,6 +32,7 @@ mod usage;
 mod waiting;
 mod writer;
 
+pub use by_client::{ClientRow, Width};
 pub use error::HistoryError;
 pub use latency::Latencies;
 pub use query::{Answer, Dimension, Errors, Filter, Group, POINTS_MAX, Query, Window};
@@ -109,6 +113,7 @@ pub struct History {
     meter: Meter,
     path: PathBuf,
     is_new: bool,
+    gaps: Vec<gaps::Gap>,
     writer: Mutex<Writer>,
     /// Taken after `writer` and before the meter's own lock. Nothing is written under it.
     state: Mutex<State>,
@@ -205,6 +210,8 @@ impl History {
         let names = Names::load(writer.connection())
             .map_err(store)?
             .ok_or_else(|| damaged("its lists of names have gaps"))?;
+        let last_s = writer.last_stamp().0 / 1000;
+        let gaps = gaps::note(writer.connection(), last_s, now.0 / 1000).map_err(store)?;
         let state = State {
             waiting: Waiting::default(),
             names,
@@ -216,6 +223,7 @@ impl History {
             meter,
             path: path.clone(),
             is_new: opened.is_new,
+            gaps,
             writer: Mutex::new(writer),
             state: Mutex::new(state),
             readers: Mutex::new(Vec::new()),
@@ -227,6 +235,13 @@ impl History {
     #[must_use]
     pub const fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Spans `[start, end)` in unix seconds in which no process filled it, of the last weeks:
+    /// between a stop, or the last rows before a kill, and the next start.
+    #[must_use]
+    pub fn gaps(&self) -> &[(u64, u64)] {
+        &self.gaps
     }
 
     /// The file.
@@ -415,7 +430,8 @@ impl History {
     pub fn close(&self, now: UnixMillis) -> Result<(), HistoryError> {
         self.flush(now)?;
         lock(&self.readers).clear();
-        let checkpoint = lock(&self.writer).checkpoint();
-        checkpoint.map_err(|error| HistoryError::of(&self.path, error))
+        let mut writer = lock(&self.writer);
+        let closed = writer.touch(now).and_then(|()| writer.checkpoint());
+        closed.map_err(|error| HistoryError::of(&self.path, error))
     }
 }

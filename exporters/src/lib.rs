@@ -96,6 +96,7 @@ pub mod history;
 pub mod prometheus;
 pub mod reprice;
 pub mod sinks;
+pub mod watch;
 
 /// The examples of these pages run as tests.
 #[cfg(doctest)]

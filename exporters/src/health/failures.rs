@@ -2,6 +2,7 @@
 
 use super::input::Sum;
 use super::robust::weighted_median;
+use super::sensitivity::Sensitivity;
 use super::tail::{failure_tail, wilson};
 
 /// A client of which nothing is known is taken to fail at this rate, as if that many of its
@@ -93,20 +94,30 @@ impl Failures {
         }
     }
 
+    /// The rate that explains most: that of the weeks or that of the last two days.
+    pub(super) fn usual(&self) -> f64 {
+        self.recent
+            .map_or(self.long, |recent| recent.max(self.long))
+    }
+
     /// Looks at a window. That the last two days had failed as much is no news.
-    pub(super) fn judge(&self, failures: u64, requests: u64, window_min: usize) -> Option<Rise> {
+    pub(super) fn judge(
+        &self,
+        failures: u64,
+        requests: u64,
+        window_min: usize,
+        sensitivity: Sensitivity,
+    ) -> Option<Rise> {
         if failures < FAILURES_MIN || requests == 0 {
             return None;
         }
-        let usual = self
-            .recent
-            .map_or(self.long, |recent| recent.max(self.long));
+        let usual = self.usual();
         let (lower, upper) = wilson(failures, requests, WILSON_Z);
         if lower < TIMES * usual || lower < usual + ABOVE {
             return None;
         }
         let p = failure_tail(failures, requests, usual, self.correlation);
-        (p <= p_max(window_min)).then_some(Rise {
+        (p <= sensitivity.p(p_max(window_min))).then_some(Rise {
             rate: failures as f64 / requests as f64,
             usual,
             lower,
@@ -147,6 +158,8 @@ fn recent(hours: &[Option<Sum>]) -> Option<f64> {
 mod tests {
     use super::*;
 
+    const NORMAL: Sensitivity = Sensitivity::Normal;
+
     fn hours(n: usize, requests: u64, errors: impl Fn(usize) -> u64) -> Vec<Option<Sum>> {
         let hour = |at| Sum {
             requests,
@@ -159,26 +172,26 @@ mod tests {
     #[test]
     fn fifteen_percent_after_one_is_a_rise_and_two_of_ten_requests_are_not() {
         let failures = Failures::learn(&hours(336, 100, |at| (at % 2) as u64 * 2));
-        let rise = failures.judge(30, 200, 60).expect("a rise");
+        let rise = failures.judge(30, 200, 60, NORMAL).expect("a rise");
         assert!((rise.usual - 0.01).abs() < 0.003 && rise.lower > 0.05 && rise.p < 1e-5);
-        assert!(failures.judge(2, 10, 60).is_none());
-        assert!(failures.judge(5, 400, 60).is_none());
-        assert!(failures.judge(0, 0, 60).is_none());
+        assert!(failures.judge(2, 10, 60, NORMAL).is_none());
+        assert!(failures.judge(5, 400, 60, NORMAL).is_none());
+        assert!(failures.judge(0, 0, 60, NORMAL).is_none());
     }
 
     #[test]
     fn a_new_client_is_taken_to_fail_at_one_percent() {
         let failures = Failures::learn(&[]);
-        assert!(failures.judge(30, 60, 60).is_some());
-        assert!(failures.judge(4, 60, 60).is_none());
+        assert!(failures.judge(30, 60, 60, NORMAL).is_some());
+        assert!(failures.judge(4, 60, 60, NORMAL).is_none());
     }
 
     #[test]
     fn a_client_that_fails_in_bursts_needs_a_larger_one() {
         let even = Failures::learn(&hours(336, 200, |_| 4));
         let bursts = Failures::learn(&hours(336, 200, |at| if at % 10 == 0 { 40 } else { 0 }));
-        assert!(even.judge(24, 200, 60).is_some());
-        assert!(bursts.judge(24, 200, 60).is_none());
+        assert!(even.judge(24, 200, 60, NORMAL).is_some());
+        assert!(bursts.judge(24, 200, 60, NORMAL).is_none());
     }
 
     #[test]
@@ -186,12 +199,12 @@ mod tests {
         let rate_from = |from| hours(336, 100, move |at| if at >= from { 15 } else { 1 });
         assert!(
             Failures::learn(&rate_from(336 - 8))
-                .judge(15, 100, 60)
+                .judge(15, 100, 60, NORMAL)
                 .is_some()
         );
         assert!(
             Failures::learn(&rate_from(336 - 30))
-                .judge(15, 100, 60)
+                .judge(15, 100, 60, NORMAL)
                 .is_none()
         );
     }

@@ -146,7 +146,7 @@ impl Live<'_> {
                 && seasonal.peak.is_none_or(|peak| count as f64 >= 2.0 * peak);
             if is_high {
                 let p = count_tail(count, usual, self.dispersion(seasonal, window));
-                if p <= spike_p_max(window) && worst.is_none_or(|(least, _)| p < least) {
+                if p <= self.spike_p(window) && worst.is_none_or(|(least, _)| p < least) {
                     worst = Some((p, window));
                 }
             }
@@ -157,7 +157,7 @@ impl Live<'_> {
         let bound = count_bound(
             usual,
             self.dispersion(seasonal, window),
-            spike_p_max(window),
+            self.spike_p(window),
         ) as f64;
         let on = |from, to| {
             let count = self.sum(from, to).requests as f64;
@@ -188,6 +188,10 @@ impl Live<'_> {
         })
     }
 
+    fn spike_p(&self, window: usize) -> f64 {
+        self.profile.sensitivity.p(spike_p_max(window))
+    }
+
     fn dispersion(&self, seasonal: &Seasonal, window: usize) -> f64 {
         let within = match window {
             5 => self.profile.within[0],
@@ -206,7 +210,12 @@ impl Live<'_> {
             .filter(|window| self.is_known(window))
             .filter_map(|window| {
                 let sum = self.sum(window, 0);
-                let rise = failures.judge(sum.errors.min(sum.requests), sum.requests, window)?;
+                let rise = failures.judge(
+                    sum.errors.min(sum.requests),
+                    sum.requests,
+                    window,
+                    self.profile.sensitivity,
+                )?;
                 Some((window, sum, rise))
             });
         let (window, sum, rise) = found.min_by(|a, b| a.2.p.total_cmp(&b.2.p))?;
@@ -269,7 +278,7 @@ impl Live<'_> {
             .filter(|window| self.is_known(window))
             .filter_map(|window| {
                 let rows = within(self.rows, self.start_s(window), self.end_s);
-                Some((window, mix.judge(&Counts::of(rows))?))
+                Some((window, mix.judge(&Counts::of(rows), self.profile.sensitivity)?))
             });
         let (window, shift) = found.max_by(|a, b| a.1.bits.total_cmp(&b.1.bits))?;
         let more = shift.shares.iter().find(|(_, now, usual)| now > usual);

@@ -2,6 +2,7 @@
 
 use super::input::{HOUR_S, Row};
 use super::robust::{median, quantile, weighted_median};
+use super::sensitivity::Sensitivity;
 use super::tail::{chi_squared_z, normal_tail};
 
 /// Hours that are read.
@@ -234,9 +235,14 @@ impl Mix {
         })
     }
 
+    /// The usual parts: of the last two days.
+    pub(super) fn usual(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.ids.iter().copied().zip(self.recent.iter().copied())
+    }
+
     /// Looks at a window. What is as it was in two weeks or in two days is no shift: neither a
     /// failover that lasts nor the way back.
-    pub(super) fn judge(&self, counts: &Counts) -> Option<Shift> {
+    pub(super) fn judge(&self, counts: &Counts, sensitivity: Sensitivity) -> Option<Shift> {
         let requests = counts.total();
         if requests < REQUESTS_MIN {
             return None;
@@ -275,7 +281,7 @@ impl Mix {
             .iter()
             .map(|base| chi_squared_z(g(&now, base, worth), degrees));
         let z = z.fold(f64::INFINITY, f64::min);
-        if z < Z_MIN {
+        if z < sensitivity.z(Z_MIN) {
             return None;
         }
         let mut shares: Vec<(u32, f64, f64)> = (0..now.len())
@@ -296,6 +302,8 @@ impl Mix {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NORMAL: Sensitivity = Sensitivity::Normal;
 
     const NOW: u64 = 500_000;
 
@@ -332,18 +340,18 @@ mod tests {
     fn a_failover_is_a_shift_and_noise_is_not() {
         let noise = |hour: u64| 0.9 + (hour % 5) as f64 * 0.02 - 0.04;
         let mix = Mix::learn(&rows(336, 200, noise), NOW).expect("enough");
-        assert!(mix.judge(&counts(&[(0, 85), (7, 15)])).is_none());
-        let shift = mix.judge(&counts(&[(0, 2), (7, 98)])).expect("a shift");
+        assert!(mix.judge(&counts(&[(0, 85), (7, 15)]), NORMAL).is_none());
+        let shift = mix.judge(&counts(&[(0, 2), (7, 98)]), NORMAL).expect("a shift");
         assert!(shift.bits > 0.5 && shift.p < 1e-6);
         let part = shift.shares.iter().find(|share| share.0 == 7);
         assert!(part.is_some_and(|share| share.1 > 0.9 && share.2 < 0.2));
-        assert!(mix.judge(&counts(&[(0, 1), (7, 19)])).is_none(), "too few");
+        assert!(mix.judge(&counts(&[(0, 1), (7, 19)]), NORMAL).is_none(), "too few");
     }
 
     #[test]
     fn a_provider_that_was_never_used_is_a_shift() {
         let mix = Mix::learn(&rows(336, 200, |_| 0.9), NOW).expect("enough");
-        let shift = mix.judge(&counts(&[(3, 100)])).expect("a shift");
+        let shift = mix.judge(&counts(&[(3, 100)]), NORMAL).expect("a shift");
         assert!(shift.shares.contains(&(3, 1.0, 0.0)));
     }
 
@@ -352,9 +360,9 @@ mod tests {
         let failed_over = |hours| move |ago: u64| if ago <= hours { 0.02 } else { 0.9 };
         let (failover, usual) = (counts(&[(0, 2), (7, 98)]), counts(&[(0, 90), (7, 10)]));
         let short = Mix::learn(&rows(336, 200, failed_over(6)), NOW).expect("enough");
-        assert!(short.judge(&failover).is_some() && short.judge(&usual).is_none());
+        assert!(short.judge(&failover, NORMAL).is_some() && short.judge(&usual, NORMAL).is_none());
         let long = Mix::learn(&rows(336, 200, failed_over(30)), NOW).expect("enough");
-        assert!(long.judge(&failover).is_none() && long.judge(&usual).is_none());
+        assert!(long.judge(&failover, NORMAL).is_none() && long.judge(&usual, NORMAL).is_none());
     }
 
     #[test]

@@ -6,7 +6,9 @@ use super::input::{HISTORY_S, HOUR_S, History, Sum, touches, within};
 use super::mix::Mix;
 use super::robust::median;
 use super::seasonal::{Hours, Seasonal};
+use super::sensitivity::Sensitivity;
 use super::spend::Spend;
+use coo_llm_core::NanoUsd;
 
 /// Hours of traffic before anything is usual.
 pub const KNOWN_HOURS_MIN: usize = 24;
@@ -34,6 +36,22 @@ pub struct Profile {
     pub(super) spend: Option<Spend>,
     /// What the hours alone show.
     pub(super) findings: Vec<Finding>,
+    pub(super) sensitivity: Sensitivity,
+}
+
+/// What is usual now, as figures beside which others are held. What is not known is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usual {
+    /// The most requests that are usual in the hour that ends now.
+    pub requests: Option<f64>,
+    /// The part of them that fails.
+    pub error_rate: Option<f64>,
+    /// What the last 24 hours that were learned cost, and what is usual for them.
+    pub cost: Option<(NanoUsd, NanoUsd)>,
+    /// Requests of them whose cost is not known.
+    pub unpriced: Option<u64>,
+    /// The parts of providers, by their numbers; empty where there were too few requests.
+    pub providers: Vec<(u32, f64)>,
 }
 
 /// Learns from the whole hours before `now_s`.
@@ -43,6 +61,12 @@ pub struct Profile {
 /// `docs/client-health.md`.
 #[must_use]
 pub fn learn(history: &History<'_>, now_s: u64) -> Profile {
+    learn_with(history, now_s, Sensitivity::Normal)
+}
+
+/// As [`learn`], and [`judge`](super::judge) finds more or less with it.
+#[must_use]
+pub fn learn_with(history: &History<'_>, now_s: u64, sensitivity: Sensitivity) -> Profile {
     let now_hour = now_s / HOUR_S;
     let end_s = now_hour * HOUR_S;
     let rows = within(history.hours, end_s.saturating_sub(HISTORY_S), end_s);
@@ -75,6 +99,7 @@ pub fn learn(history: &History<'_>, now_s: u64) -> Profile {
         mix: Mix::learn(rows, now_hour),
         spend: None,
         findings: Vec::new(),
+        sensitivity,
     };
     if known_hours < KNOWN_HOURS_MIN || hours.iter().flatten().count() < KNOWN_HOURS_MIN {
         return profile;
@@ -88,8 +113,29 @@ pub fn learn(history: &History<'_>, now_s: u64) -> Profile {
     };
     profile.requests = Some(Seasonal::learn(all, 0, total as f64 / known_hours as f64));
     profile.within = within_hours(history, end_s);
-    (profile.spend, profile.findings) = Spend::learn(&hours, first);
+    (profile.spend, profile.findings) = Spend::learn(&hours, first, sensitivity);
     profile
+}
+
+impl Profile {
+    /// What is usual now.
+    #[must_use]
+    pub fn usual(&self, now_s: u64) -> Usual {
+        // The hour that ends now has a part of the one before.
+        let part = (now_s % HOUR_S) as f64 / HOUR_S as f64;
+        let hour = now_s / HOUR_S;
+        let around = |seasonal: &Seasonal| {
+            part * seasonal.around(hour) + (1.0 - part) * seasonal.around(hour.saturating_sub(1))
+        };
+        let spend = self.spend.as_ref();
+        Usual {
+            requests: self.requests.as_ref().map(around),
+            error_rate: (self.known_hours >= KNOWN_HOURS_MIN).then(|| self.failures.usual()),
+            cost: spend.and_then(|spend| spend.day),
+            unpriced: spend.map(Spend::unpriced),
+            providers: self.mix.iter().flat_map(Mix::usual).collect(),
+        }
+    }
 }
 
 /// How bursty hours are inside, by blocks of 5 and of 15 minutes.

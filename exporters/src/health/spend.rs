@@ -4,6 +4,7 @@ use super::finding::{Figures, Finding, Kind, Severity, Unit};
 use super::input::{Budget, HOUR_S, Sum};
 use super::robust::scale;
 use super::seasonal::{Hours, Seasonal};
+use super::sensitivity::Sensitivity;
 use super::tail::normal_tail;
 use super::trend::{Growth, growth};
 use coo_llm_core::NanoUsd;
@@ -46,6 +47,8 @@ pub(super) struct Spend {
     level: f64,
     /// Of a day's cost, of its logarithm.
     day_sigma: f64,
+    /// What the last day cost, and what is usual for its hours.
+    pub(super) day: Option<(NanoUsd, NanoUsd)>,
     growth: Option<Growth>,
     /// Requests of the last day whose cost is not known.
     unpriced: u64,
@@ -53,7 +56,11 @@ pub(super) struct Spend {
 
 impl Spend {
     /// From hours of at least a day, and what they show. `None` where no cost is known, or none was.
-    pub(super) fn learn(hours: &[Option<Sum>], first: u64) -> (Option<Self>, Vec<Finding>) {
+    pub(super) fn learn(
+        hours: &[Option<Sum>],
+        first: u64,
+        sensitivity: Sensitivity,
+    ) -> (Option<Self>, Vec<Finding>) {
         let cost = |hour: &Option<Sum>| hour.and_then(|hour| hour.cost()).unwrap_or(f64::NAN);
         let values: Vec<f64> = hours.iter().map(cost).collect();
         if !values.iter().any(|value| *value > 0.0) {
@@ -70,14 +77,16 @@ impl Spend {
         let mut spend = Self {
             level: seasonal.current(all) * seasonal.mean_to_median,
             day_sigma: 0.0,
+            day: None,
             growth: None,
             unpriced: last_day.iter().flatten().map(|hour| hour.unpriced).sum(),
             seasonal,
         };
+        spend.day = spend.last_day(all);
         spend.day_sigma = spend.sigma(all, 24);
         let mut findings = Vec::new();
         findings.extend(spend.drift(hours, all));
-        findings.extend(spend.spike(hours, all));
+        findings.extend(spend.spike(hours, all, sensitivity));
         (Some(spend), findings)
     }
 
@@ -113,9 +122,30 @@ impl Spend {
         }
     }
 
-    fn spike(&self, hours: &[Option<Sum>], all: Hours<'_>) -> Option<Finding> {
+    /// `None` where no hour of it is known.
+    fn last_day(&self, all: Hours<'_>) -> Option<(NanoUsd, NanoUsd)> {
+        let from = all.values.len().saturating_sub(24);
+        let (mut was, mut usual, mut known) = (0.0, 0.0, false);
+        for (at, value) in all.values[from..].iter().enumerate() {
+            if !value.is_nan() {
+                known = true;
+                was += value;
+                usual += self.seasonal.shape(all.first + (from + at) as u64);
+            }
+        }
+        let usual = usual * self.seasonal.level() * self.seasonal.mean_to_median;
+        known.then_some((NanoUsd(was as u64), NanoUsd(usual as u64)))
+    }
+
+    fn spike(
+        &self,
+        hours: &[Option<Sum>],
+        all: Hours<'_>,
+        sensitivity: Sensitivity,
+    ) -> Option<Finding> {
         let n = all.values.len();
         for (width, factor_min, z_min) in WINDOWS {
+            let z_min = sensitivity.z(z_min);
             if n < 3 * width.max(24) {
                 continue;
             }
@@ -322,6 +352,8 @@ pub(super) fn overrun(
 mod tests {
     use super::*;
 
+    const NORMAL: Sensitivity = Sensitivity::Normal;
+
     const FIRST: u64 = 400_000;
 
     /// One USD an hour.
@@ -347,7 +379,7 @@ mod tests {
 
     #[test]
     fn an_even_course_is_forecast_to_the_hour() {
-        let (spend, findings) = Spend::learn(&hours(672, |_| 1.0), FIRST);
+        let (spend, findings) = Spend::learn(&hours(672, |_| 1.0), FIRST, NORMAL);
         assert_eq!(findings, []);
         let spend = spend.expect("cost is known");
         let (budget, now_s) = budget(480, 240, 20);
@@ -364,7 +396,7 @@ mod tests {
 
     #[test]
     fn what_will_do_is_no_overrun_and_what_is_spent_is_critical() {
-        let (spend, _) = Spend::learn(&hours(672, |_| 1.0), FIRST);
+        let (spend, _) = Spend::learn(&hours(672, |_| 1.0), FIRST, NORMAL);
         let spend = spend.expect("cost is known");
         let (enough, now_s) = budget(800, 240, 20);
         let forecast = spend.forecast(&enough, now_s);
@@ -380,7 +412,7 @@ mod tests {
     #[test]
     fn three_times_the_cost_for_half_a_day_is_a_spike() {
         let (_, findings) =
-            Spend::learn(&hours(672, |at| if at >= 660 { 3.0 } else { 1.0 }), FIRST);
+            Spend::learn(&hours(672, |at| if at >= 660 { 3.0 } else { 1.0 }), FIRST, NORMAL);
         let [finding] = findings.as_slice() else {
             unreachable!("one finding: {findings:?}");
         };
@@ -391,7 +423,7 @@ mod tests {
     #[test]
     fn growth_is_drift_and_carries_into_the_forecast() {
         let (spend, findings) =
-            Spend::learn(&hours(672, |at| 1.03f64.powf(at as f64 / 24.0)), FIRST);
+            Spend::learn(&hours(672, |at| 1.03f64.powf(at as f64 / 24.0)), FIRST, NORMAL);
         assert_eq!(
             findings.first().map(|finding| finding.kind),
             Some(Kind::CostDrift)
@@ -415,12 +447,12 @@ mod tests {
             unpriced: 100,
             ..Sum::default()
         };
-        let (spend, findings) = Spend::learn(&[Some(unknown); 672], FIRST);
+        let (spend, findings) = Spend::learn(&[Some(unknown); 672], FIRST, NORMAL);
         assert!(spend.is_none() && findings.is_empty());
         // A week without prices is left out: it does not make the next one a spike.
         let mut hours = hours(672, |_| 1.0);
         hours[300..468].fill(Some(unknown));
-        let (spend, findings) = Spend::learn(&hours, FIRST);
+        let (spend, findings) = Spend::learn(&hours, FIRST, NORMAL);
         assert!(spend.is_some() && findings.is_empty());
     }
 }

@@ -127,6 +127,11 @@ impl Names {
         self.clients.get(id as usize).cloned()
     }
 
+    /// The clients from a place on.
+    pub(super) fn clients_from(&self, place: usize) -> &[Arc<str>] {
+        self.clients.get(place..).unwrap_or_default()
+    }
+
     pub(super) fn client_id(&self, name: &str) -> Option<u32> {
         self.client_ids.get(name).copied()
     }

@@ -9,7 +9,7 @@ use super::sinks::Sinks;
 use super::usage::Usage;
 use super::waiting::Bucket;
 use coo_llm_core::UnixMillis;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -239,6 +239,14 @@ impl Writer {
             ..self.meta
         };
         let transaction = self.connection.transaction()?;
+    /// Notes that it was filled up to `now`, if that is news; the disk has it when this returns.
+    pub(super) fn touch(&mut self, now: UnixMillis) -> rusqlite::Result<()> {
+        let meta = Meta {
+            last_stamp: now.max(self.meta.last_stamp),
+            ..self.meta
+        };
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(behavior)?;
         meta.save(&transaction)?;
         transaction.commit()?;
         self.meta = meta;

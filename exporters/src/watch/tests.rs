@@ -1,0 +1,1 @@
+//! From a real history file to what is shown.
