@@ -5,6 +5,7 @@
 //! ```
 
 mod budgets;
+mod client_health;
 mod extras;
 mod fixed;
 mod history;
@@ -20,14 +21,15 @@ use crate::logging::{self, LogGuard, LogHandle};
 use coo_llm_config::{Config, Document, Driver, Runtime, Workers as WorkerCount};
 use coo_llm_core::Meter;
 use coo_llm_exporters::prometheus::Namespace;
+use coo_llm_exporters::watch::Watch;
 use coo_llm_http::ServerTls;
 use coo_llm_http::control::audit::{Trail, TrailGuard};
 use coo_llm_http::control::{
-    Auth, Control, Front, Metrics, MetricsPath, Options as ControlOptions, Order, Orders,
+    Auth, Checks, Control, Front, Metrics, MetricsPath, Options as ControlOptions, Order, Orders,
     Readiness, State, Thread,
 };
 use coo_llm_http::gateway::{
-    AddressBook, Gateway, Ledgers, Plan, PriceBook, RequestLog, Setup, Setups,
+    AddressBook, Gateway, Heartbeats, Ledgers, Plan, PriceBook, RequestLog, Setup, Setups,
 };
 use coo_llm_runtime::{BackendChoice, DriverChoice, Options, Workers};
 use extras::Extras;
@@ -66,6 +68,7 @@ pub(crate) struct Running {
     _audit: Option<TrailGuard>,
     filling: Option<history::Filling>,
     sinks: Option<sinks::Sinks>,
+    watching: Option<client_health::Watching>,
     // Last, so that what the others say at their end is written.
     _log: LogGuard,
 }
@@ -111,10 +114,27 @@ impl Running {
         if let Some(history) = &history {
             extras.watch_history(Arc::clone(history));
         }
+        let watch = client_health::watch(config, history.as_ref());
+        if let Some(watch) = &watch {
+            extras.watch_clients(watch.board());
+        }
         let (orders, orders_end) = Orders::new();
+        let heartbeats = Heartbeats::new(count);
+        let checks = Checks::new(
+            setups.clone(),
+            history.clone(),
+            heartbeats.clone(),
+            Box::new({
+                let extras = Arc::clone(&extras);
+                move || extras.facts()
+            }),
+            env!("CARGO_PKG_VERSION"),
+        );
         let control = Control {
             audit: trail,
             history: history.clone(),
+            checks: Some(Arc::new(checks)),
+            clients: watch.as_ref().map(Watch::board),
             ..control(config, &setups, &meter, &readiness, &extras, &orders, &auth)?
         };
         let tls = config.server.tls.as_ref().map(ServerTls::load);
@@ -142,7 +162,8 @@ impl Running {
             request_log(log.clone(), logs_requests),
             count,
         )
-        .with_tls(tls.clone());
+        .with_tls(tls.clone())
+        .with_heartbeats(heartbeats);
         extras.watch_connections(gateway.counters());
         if let Some(tls) = &tls {
             extras.watch_tls(Arc::clone(tls));
@@ -186,6 +207,10 @@ impl Running {
         if let Some(sinks) = &sinks {
             extras.watch_sinks(sinks.statuses());
         }
+        let watching = watch
+            .zip(history.clone())
+            .map(|(watch, history)| client_health::start(watch, history, setups.clone()));
+        let watching = watching.transpose()?;
         let filling = history.map(|it| history::start(it, config.storage.flush_interval));
         let filling = filling.transpose()?;
         let reloader = Reloader {
@@ -212,6 +237,7 @@ impl Running {
             _audit: audit,
             filling,
             sinks,
+            watching,
             _log: guard,
         })
     }
@@ -256,6 +282,9 @@ impl Running {
         self.readiness.set(State::Draining);
         self.workers.shutdown();
         let panics = self.workers.join();
+        if let Some(watching) = self.watching {
+            watching.stop();
+        }
         if let Some(filling) = self.filling {
             filling.stop(self.sinks);
         }
@@ -333,6 +362,8 @@ fn control(
         config: Some(orders.clone()),
         setups: setups.clone(),
         history: None,
+        checks: None,
+        clients: None,
         metrics: endpoint.enabled.then_some(metrics),
         readiness: readiness.clone(),
         started: SystemTime::now(),

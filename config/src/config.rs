@@ -1,6 +1,7 @@
 //! The whole configuration.
 
 use crate::client::Client;
+use crate::client_health::ClientHealth;
 use crate::ingest::Ingest;
 use crate::logging::Logging;
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub struct Config {
     pub aliases: Vec<Alias>,
     /// `api_keys`, in the file's order; their ids and keys are unique.
     pub clients: Vec<Client>,
+    /// Whether clients are watched.
+    pub client_health: ClientHealth,
     /// Balancing, retries, fallback.
     pub policy: Policy,
 }
@@ -75,6 +78,7 @@ impl Config {
             prices: None,
             aliases: Vec::new(),
             clients: Vec::new(),
+            client_health: ClientHealth::default(),
             policy: Policy::default(),
         }
     }
@@ -123,6 +127,7 @@ impl Config {
             .iter()
             .map(|field| field.section(Client::read))
             .collect();
+        let client_health = s.section("client_health", ClientHealth::read);
         let policy = s.section("policy", Policy::read);
         Self {
             server,
@@ -134,6 +139,7 @@ impl Config {
             prices,
             aliases,
             clients,
+            client_health,
             policy,
         }
     }

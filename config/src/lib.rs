@@ -27,6 +27,7 @@
 mod address_range;
 mod check;
 mod client;
+mod client_health;
 mod config;
 mod dated_prices;
 mod document;
@@ -51,6 +52,7 @@ pub use address_range::AddressRange;
 pub use client::{
     AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, IngestRight, Limits,
 };
+pub use client_health::{ClientHealth, Sensitivity};
 pub use config::{Alias, Config};
 pub use dated_prices::DatedPrices;
 pub use document::Document;

@@ -64,7 +64,7 @@ fn the_example_names_every_key() {
         admin_id admin_password_hash users password_hash role session_lifetime data_dir \
         admin_req_per_min trusted_proxies audit max_files cors allowed_origins tls cert key max_connections \
         max_body_bytes header_timeout idle_timeout drain_timeout level file path max_size_mb \
-        max_backups prometheus endpoint namespace max_series native_histograms ingest dedup_window dedup_max_ids history enabled retention \
+        max_backups prometheus endpoint namespace max_series native_histograms client_health sensitivity ingest dedup_window dedup_max_ids history enabled retention \
         10s 1m 1h addr password db cluster token org bucket url flush_interval spool max_bytes id \
         type api_keys base_url ca_file model models pricing input_per_million output_per_million \
         cached_input_per_million cache_write_per_million reasoning_per_million \

@@ -431,7 +431,7 @@ impl History {
         self.flush(now)?;
         lock(&self.readers).clear();
         let mut writer = lock(&self.writer);
-        let closed = writer.touch(now).and_then(|()| writer.checkpoint());
+        let closed = writer.save_stamp(now).and_then(|()| writer.checkpoint());
         closed.map_err(|error| HistoryError::of(&self.path, error))
     }
 }

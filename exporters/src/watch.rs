@@ -87,6 +87,8 @@ pub struct Watch {
     /// The hour for which everyone is to be learned, and who is next.
     learning: (u64, usize),
     began: Vec<u64>,
+    /// When they were judged first.
+    watched_s: Option<u64>,
     board: Arc<Board>,
     scratch: Scratch,
 }
@@ -113,6 +115,7 @@ impl Watch {
             left_out: 0,
             learning: (0, 0),
             began: vec![0; Kind::ALL.len()],
+            watched_s: None,
             board: Arc::default(),
             scratch: Scratch::default(),
         }
@@ -171,6 +174,7 @@ impl Watch {
     ) -> Vec<News> {
         let now_s = history.clock(now).0 / 1000;
         self.learn_some(history, now_s);
+        let watched_s = *self.watched_s.get_or_insert(now_s);
         let mut news = Vec::new();
         let mut reports = Vec::with_capacity(self.watched);
         let providers = &self.reading.providers;
@@ -202,9 +206,19 @@ impl Watch {
                     text,
                 });
             }
-            reports.push(Arc::new(client.report(name, providers, budgets.get(name), now_s)));
+            reports.push(Arc::new(client.report(
+                name,
+                providers,
+                budgets.get(name),
+                now_s,
+            )));
         }
-        self.board.show(View::new(reports, &self.began, self.left_out, now_s));
+        self.board.show(View::new(
+            reports,
+            &self.began,
+            self.left_out,
+            (watched_s, now_s),
+        ));
         news
     }
 
@@ -216,7 +230,10 @@ impl Watch {
         while learned < most && self.learning.1 < places {
             let at = self.learning.1;
             self.learning.1 += 1;
-            if self.clients[at].as_ref().is_some_and(|client| client.is_stale(now_s)) {
+            if self.clients[at]
+                .as_ref()
+                .is_some_and(|client| client.is_stale(now_s))
+            {
                 self.learn(at, history, now_s);
                 learned += 1;
             }

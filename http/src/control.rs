@@ -15,6 +15,8 @@ mod admin_key;
 mod answer;
 pub mod audit;
 mod auth;
+mod checks;
+mod client_health;
 mod config;
 mod encoding;
 mod figures;
@@ -41,6 +43,7 @@ mod tests;
 
 pub use admin_key::AdminKey;
 pub use auth::{Auth, AuthError, Rights, Role};
+pub use checks::{Checks, Facts, TaskCounts};
 pub use config::{Checked, Followed, Order, OrderRefused, Ordered, Orders, PolicyInUse, Reloaded};
 pub use front::Front;
 pub use handover::Handover;
@@ -61,6 +64,7 @@ use coo_llm_core::catalog::Family;
 use coo_llm_core::{Meter, ShardWriter};
 use coo_llm_exporters::history::History;
 use coo_llm_exporters::prometheus::{Extra, Kind, Namespace, Value};
+use coo_llm_exporters::watch::Board;
 use questions::Questions;
 use rate_limit::RateLimit;
 use std::net::SocketAddr;
@@ -84,6 +88,10 @@ pub struct Control {
     pub setups: Setups,
     /// What was used when; `None` where none is kept.
     pub history: Option<Arc<History>>,
+    /// What `/admin/v1/health` looks at; without it there is no such endpoint.
+    pub checks: Option<Arc<Checks>>,
+    /// What is unusual for clients; `None` where nobody watches them.
+    pub clients: Option<Arc<Board>>,
     /// The metrics endpoint; `None` where it is turned off.
     pub metrics: Option<Metrics>,
     /// What `/ready` says.
@@ -137,6 +145,8 @@ struct Shared {
     /// The begin of the rate limit's times.
     began: Instant,
     config: Option<Orders>,
+    checks: Option<Arc<Checks>>,
+    clients: Option<Arc<Board>>,
     readiness: Readiness,
     started: SystemTime,
     metrics: Option<(Metrics, Mutex<scrape::Scraper>)>,
@@ -198,6 +208,7 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
     let document = openapi::text(&openapi::Parts {
         metrics: metrics_path.as_ref().map(MetricsPath::as_str),
         has_config: control.config.is_some(),
+        has_checks: control.checks.is_some(),
     });
     let shared = Arc::new(Shared {
         meter: control.meter,
@@ -212,6 +223,8 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
         audit: control.audit,
         began: Instant::now(),
         config: control.config,
+        checks: control.checks,
+        clients: control.clients,
         readiness: control.readiness,
         started: control.started,
         metrics,
@@ -247,6 +260,11 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
     endpoint(openapi::PATH, &["GET"], get(openapi::openapi));
     endpoint(global::PATH, &["GET"], get(global::global));
     endpoint(stats::PATH, &["GET"], get(stats::stats));
+    let clients = get(client_health::client_health);
+    endpoint(client_health::PATH, &["GET"], clients);
+    if shared.checks.is_some() {
+        endpoint(checks::PATH, &["GET"], get(checks::endpoint::health));
+    }
     if shared.config.is_some() {
         let config_handlers = get(config::show).post(config::put);
         endpoint(config::PATH, &["GET", "POST"], config_handlers);

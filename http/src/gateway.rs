@@ -38,9 +38,10 @@ mod simulated;
 mod upstream;
 
 pub use limits::{BudgetStanding, Ledgers, SpentBefore};
+pub(crate) use plan::Reach;
 pub use plan::{KeyHealth, Plan, PlanError, ProviderHealth};
 pub use price_book::PriceBook;
 pub use request_line::{RequestLine, RequestLog};
-pub use server::{Gateway, GatewayCounters};
+pub use server::{Gateway, GatewayCounters, Heartbeats};
 pub use setup::{Setup, Setups};
 pub use upstream::AddressBook;

@@ -54,6 +54,7 @@ impl Said {
 mod tests {
     use super::*;
     use coo_llm_core::NanoUsd;
+    use coo_llm_core::limiter::Period;
 
     #[test]
     fn a_spent_budget_is_news_once_a_period() {
@@ -61,6 +62,7 @@ mod tests {
             client: client.into(),
             budget: NanoUsd(10),
             spent: NanoUsd(spent),
+            per: Period::Day,
             resets: UnixMillis(resets),
         };
         let mut said = Said::default();

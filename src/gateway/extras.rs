@@ -6,7 +6,9 @@ use super::sinks::Status;
 use crate::logging::LogHandle;
 use coo_llm_exporters::history::History;
 use coo_llm_exporters::prometheus::{Extra, Kind, Value};
+use coo_llm_exporters::watch::Board;
 use coo_llm_http::ServerTls;
+use coo_llm_http::control::{Facts, TaskCounts};
 use coo_llm_http::gateway::ingest::IngestCounters;
 use coo_llm_http::gateway::{GatewayCounters, Ledgers, Plan, Setups};
 use coo_llm_runtime::{Counters, Selection};
@@ -25,6 +27,7 @@ pub(super) struct Extras {
     runtime: OnceLock<[String; 2]>,
     history: OnceLock<Arc<History>>,
     sinks: OnceLock<Arc<[Status]>>,
+    clients: OnceLock<Arc<Board>>,
 }
 
 impl Extras {
@@ -41,6 +44,7 @@ impl Extras {
             runtime: OnceLock::new(),
             history: OnceLock::new(),
             sinks: OnceLock::new(),
+            clients: OnceLock::new(),
         }
     }
 
@@ -65,6 +69,20 @@ impl Extras {
         let _set = self.tasks.set(counters);
     }
 
+    /// What the health checks ask for.
+    pub(super) fn facts(&self) -> Facts {
+        let tasks = self.tasks.get().map(|tasks| TaskCounts {
+            alive: tasks.tasks(),
+            panicked: tasks.task_panics(),
+        });
+        let sinks = self.sinks.get().map_or(&[][..], |sinks| sinks);
+        let sinks = sinks.iter().map(|(name, sink)| (name.clone(), sink.read()));
+        Facts {
+            tasks,
+            sinks: sinks.collect(),
+        }
+    }
+
     pub(super) fn watch_prices(&self, prices: Prices) {
         let _set = self.prices.set(prices);
     }
@@ -75,6 +93,10 @@ impl Extras {
 
     pub(super) fn watch_sinks(&self, sinks: Arc<[Status]>) {
         let _set = self.sinks.set(sinks);
+    }
+
+    pub(super) fn watch_clients(&self, board: Arc<Board>) {
+        let _set = self.clients.set(board);
     }
 
     pub(super) fn runs_on(&self, selection: &Selection) {
@@ -158,6 +180,9 @@ impl Extras {
         if let Some(history) = self.history.get() {
             let sinks = self.sinks.get().map_or(&[][..], |sinks| sinks);
             families.extend(super::store_families::families(history, sinks));
+        }
+        if let Some(clients) = self.clients.get() {
+            families.extend(clients.families());
         }
         if let Some([runtime, driver]) = self.runtime.get() {
             let info = Extra::new(Kind::Info, "runtime", "What the workers run on.");

@@ -12,6 +12,7 @@ pub(super) fn changes(now: &Config, next: &Config) -> Vec<String> {
         metrics,
         ingest,
         storage,
+        client_health,
         prices: _,
         providers: _,
         aliases: _,
@@ -71,6 +72,7 @@ pub(super) fn changes(now: &Config, next: &Config) -> Vec<String> {
         ("metrics", *metrics != next.metrics),
         ("ingest", *ingest != next.ingest),
         ("storage", *storage != next.storage),
+        ("client_health", *client_health != next.client_health),
     ];
     differences
         .into_iter()

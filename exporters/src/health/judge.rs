@@ -278,7 +278,10 @@ impl Live<'_> {
             .filter(|window| self.is_known(window))
             .filter_map(|window| {
                 let rows = within(self.rows, self.start_s(window), self.end_s);
-                Some((window, mix.judge(&Counts::of(rows), self.profile.sensitivity)?))
+                Some((
+                    window,
+                    mix.judge(&Counts::of(rows), self.profile.sensitivity)?,
+                ))
             });
         let (window, shift) = found.max_by(|a, b| a.1.bits.total_cmp(&b.1.bits))?;
         let more = shift.shares.iter().find(|(_, now, usual)| now > usual);

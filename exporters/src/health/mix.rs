@@ -341,11 +341,16 @@ mod tests {
         let noise = |hour: u64| 0.9 + (hour % 5) as f64 * 0.02 - 0.04;
         let mix = Mix::learn(&rows(336, 200, noise), NOW).expect("enough");
         assert!(mix.judge(&counts(&[(0, 85), (7, 15)]), NORMAL).is_none());
-        let shift = mix.judge(&counts(&[(0, 2), (7, 98)]), NORMAL).expect("a shift");
+        let shift = mix
+            .judge(&counts(&[(0, 2), (7, 98)]), NORMAL)
+            .expect("a shift");
         assert!(shift.bits > 0.5 && shift.p < 1e-6);
         let part = shift.shares.iter().find(|share| share.0 == 7);
         assert!(part.is_some_and(|share| share.1 > 0.9 && share.2 < 0.2));
-        assert!(mix.judge(&counts(&[(0, 1), (7, 19)]), NORMAL).is_none(), "too few");
+        assert!(
+            mix.judge(&counts(&[(0, 1), (7, 19)]), NORMAL).is_none(),
+            "too few"
+        );
     }
 
     #[test]

@@ -411,8 +411,11 @@ mod tests {
 
     #[test]
     fn three_times_the_cost_for_half_a_day_is_a_spike() {
-        let (_, findings) =
-            Spend::learn(&hours(672, |at| if at >= 660 { 3.0 } else { 1.0 }), FIRST, NORMAL);
+        let (_, findings) = Spend::learn(
+            &hours(672, |at| if at >= 660 { 3.0 } else { 1.0 }),
+            FIRST,
+            NORMAL,
+        );
         let [finding] = findings.as_slice() else {
             unreachable!("one finding: {findings:?}");
         };
@@ -422,8 +425,11 @@ mod tests {
 
     #[test]
     fn growth_is_drift_and_carries_into_the_forecast() {
-        let (spend, findings) =
-            Spend::learn(&hours(672, |at| 1.03f64.powf(at as f64 / 24.0)), FIRST, NORMAL);
+        let (spend, findings) = Spend::learn(
+            &hours(672, |at| 1.03f64.powf(at as f64 / 24.0)),
+            FIRST,
+            NORMAL,
+        );
         assert_eq!(
             findings.first().map(|finding| finding.kind),
             Some(Kind::CostDrift)

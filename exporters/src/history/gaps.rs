@@ -25,7 +25,9 @@ pub(super) fn note(connection: &Connection, last_s: u64, now_s: u64) -> rusqlite
     }
     let mut statement =
         connection.prepare("SELECT name, value FROM meta WHERE name GLOB 'off_[0-9]*'")?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+    });
     let mut gaps = Vec::new();
     for row in rows? {
         let (name, until) = row?;

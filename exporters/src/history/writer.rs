@@ -231,18 +231,11 @@ impl Writer {
         self.spool_rows_max = rows;
     }
 
-    /// Notes that nothing comes before a moment.
+    /// Notes that nothing comes before a moment; the disk has it when this returns.
     pub(super) fn save_stamp(&mut self, stamp: UnixMillis) -> rusqlite::Result<()> {
         let last_stamp = stamp.max(self.meta.last_stamp);
         let meta = Meta {
             last_stamp,
-            ..self.meta
-        };
-        let transaction = self.connection.transaction()?;
-    /// Notes that it was filled up to `now`, if that is news; the disk has it when this returns.
-    pub(super) fn touch(&mut self, now: UnixMillis) -> rusqlite::Result<()> {
-        let meta = Meta {
-            last_stamp: now.max(self.meta.last_stamp),
             ..self.meta
         };
         let behavior = TransactionBehavior::Immediate;

@@ -20,6 +20,8 @@ pub struct View {
     pub began: Vec<u64>,
     /// Rows of clients that had no place: more than are watched.
     pub left_out: usize,
+    /// Since when they are watched, unix seconds: what was over before is not known.
+    pub watched_s: u64,
     /// When they were judged, unix seconds.
     pub judged_s: u64,
 }
@@ -42,13 +44,14 @@ impl View {
         mut clients: Vec<Arc<Report>>,
         began: &[u64],
         left_out: usize,
-        judged_s: u64,
+        (watched_s, judged_s): (u64, u64),
     ) -> Self {
         clients.sort_unstable_by(|a, b| a.client.cmp(&b.client));
         Self {
             clients,
             began: began.to_vec(),
             left_out,
+            watched_s,
             judged_s,
         }
     }

@@ -1,9 +1,9 @@
 //! What is remembered of one client.
 
+use super::Scratch;
 use super::hours::Hours;
 use super::minutes::Minutes;
 use super::report::{Cost, Ended, Failures, Report, Requests, Served};
-use super::Scratch;
 use crate::health::{
     Budget, Change, Episodes, Forecast, HOUR_S, History, Kind, Profile, Recent, Row, Sensitivity,
     judge, learn_with,
@@ -50,7 +50,11 @@ impl Client {
     pub(super) fn retire(&mut self, now_s: u64) {
         self.hours.retire(now_s);
         self.minutes.retire(now_s);
-        while self.ended.front().is_some_and(|it| it.ended_s + ENDED_S < now_s) {
+        while self
+            .ended
+            .front()
+            .is_some_and(|it| it.ended_s + ENDED_S < now_s)
+        {
             self.ended.pop_front();
         }
     }
@@ -100,7 +104,9 @@ impl Client {
         let before: Vec<_> = self.episodes.open().to_vec();
         let changes = self.episodes.update(health.findings, now_s);
         for change in &changes {
-            let Change::Ended(kind) = change else { continue };
+            let Change::Ended(kind) = change else {
+                continue;
+            };
             let over = before.iter().find(|it| it.finding.kind == *kind);
             if let Some(episode) = over {
                 if self.ended.len() == ENDED_MAX {
@@ -168,10 +174,17 @@ impl Client {
                 });
             }
         }
-        served.sort_by(|a, b| b.requests.cmp(&a.requests).then(a.provider.cmp(&b.provider)));
+        served.sort_by(|a, b| {
+            b.requests
+                .cmp(&a.requests)
+                .then(a.provider.cmp(&b.provider))
+        });
         Report {
             client: Arc::clone(name),
-            known_hours: self.profile.as_ref().map_or(0, |profile| profile.known_hours),
+            known_hours: self
+                .profile
+                .as_ref()
+                .map_or(0, |profile| profile.known_hours),
             open: self.episodes.open().to_vec(),
             ended: self.ended.iter().cloned().collect(),
             requests: Requests {

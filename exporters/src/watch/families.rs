@@ -113,7 +113,10 @@ fn budget(report: &Report, forecast: &mut [Extra; 3], exhausted: Extra) -> Extra
     let Some(known) = report.cost.forecast else {
         return exhausted;
     };
-    for (family, value) in forecast.iter_mut().zip([known.expected, known.lower, known.upper]) {
+    for (family, value) in forecast
+        .iter_mut()
+        .zip([known.expected, known.lower, known.upper])
+    {
         let labels = vec![("client_id", report.client.to_string())];
         family.samples.push((labels, Value::Usd(value)));
     }

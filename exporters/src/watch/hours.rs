@@ -36,7 +36,11 @@ impl Hours {
         let mut flags = 0;
         flags |= if row.errors > 0 { HAS_ERRORS } else { 0 };
         flags |= if row.unpriced > 0 { HAS_UNPRICED } else { 0 };
-        flags |= if row.provider.is_some() { HAS_PROVIDER } else { 0 };
+        flags |= if row.provider.is_some() {
+            HAS_PROVIDER
+        } else {
+            0
+        };
         self.bytes.push(flags);
         put(&mut self.bytes, hour.saturating_sub(self.last_s));
         if let Some(provider) = row.provider {
@@ -148,18 +152,20 @@ mod tests {
     fn row() -> impl Strategy<Value = (u64, Row)> {
         let provider = proptest::option::of(any::<u32>());
         let counts = (any::<u64>(), any::<u64>(), 0u64..3);
-        (0u64..200, provider, counts, 0..4u64).prop_map(|(step, provider, (requests, cost, errors), unpriced)| {
-            let row = Row {
-                start_s: 0,
-                provider,
-                requests,
-                errors,
-                tokens: 0,
-                cost: NanoUsd(cost),
-                unpriced,
-            };
-            (step, row)
-        })
+        (0u64..200, provider, counts, 0..4u64).prop_map(
+            |(step, provider, (requests, cost, errors), unpriced)| {
+                let row = Row {
+                    start_s: 0,
+                    provider,
+                    requests,
+                    errors,
+                    tokens: 0,
+                    cost: NanoUsd(cost),
+                    unpriced,
+                };
+                (step, row)
+            },
+        )
     }
 
     proptest! {
@@ -202,7 +208,9 @@ mod tests {
         hours.read(&mut rows);
         assert_eq!(rows.last().map(|row| row.start_s), Some(4999 * HOUR_S));
         assert!(rows.len() >= 4 * 168, "{}", rows.len());
-        let steps = rows.windows(2).all(|two| two[1].start_s - two[0].start_s == HOUR_S);
+        let steps = rows
+            .windows(2)
+            .all(|two| two[1].start_s - two[0].start_s == HOUR_S);
         assert!(steps && rows.iter().all(|row| row.requests == 900));
     }
 }

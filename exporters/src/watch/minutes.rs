@@ -78,7 +78,11 @@ impl Minutes {
     /// Forgets what is too old to be looked at.
     pub(super) fn retire(&mut self, now_s: u64) {
         let from = (now_s / MINUTE_S).saturating_sub(MINUTES);
-        while self.entries.front().is_some_and(|entry| u64::from(entry.minute) < from) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| u64::from(entry.minute) < from)
+        {
             self.entries.pop_front();
         }
         if self.block + (BLOCKS as u64) < now_s / BLOCK_S {
@@ -115,12 +119,16 @@ impl Minutes {
             return;
         }
         let first = (self.block + 1).saturating_sub(BLOCKS as u64);
-        let had = (first..=self.block).map(|block| (block, self.blocks[(block % BLOCKS as u64) as usize]));
-        rows.extend(had.filter(|(_, requests)| *requests > 0).map(|(block, requests)| Row {
-            start_s: block * BLOCK_S,
-            requests: requests.into(),
-            ..Row::default()
-        }));
+        let had = (first..=self.block)
+            .map(|block| (block, self.blocks[(block % BLOCKS as u64) as usize]));
+        rows.extend(
+            had.filter(|(_, requests)| *requests > 0)
+                .map(|(block, requests)| Row {
+                    start_s: block * BLOCK_S,
+                    requests: requests.into(),
+                    ..Row::default()
+                }),
+        );
     }
 
     /// Requests and failures of the last `minutes`, by provider.
@@ -167,7 +175,11 @@ mod tests {
         minutes.push(&row(90, Some(7), 3, 0));
         let mut rows = Vec::new();
         minutes.read(&mut rows);
-        let expected = [row(0, Some(0), 6, 1), row(0, None, 2, 2), row(90, Some(7), 3, 0)];
+        let expected = [
+            row(0, Some(0), 6, 1),
+            row(0, None, 2, 2),
+            row(90, Some(7), 3, 0),
+        ];
         assert_eq!(rows, expected);
         let now_s = T0_S + 91 * MINUTE_S;
         assert_eq!(minutes.last(1, now_s), [(Some(7), 3, 0)]);

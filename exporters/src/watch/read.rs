@@ -77,7 +77,9 @@ impl Reading {
         let mut sums: HashMap<(u64, u32, u32), Row> = HashMap::new();
         history.client_rows(width, Window { start_s, end_s }, now, |row| {
             if row.requests > 0 {
-                let sum = sums.entry((row.start_s, row.client, row.route)).or_default();
+                let sum = sums
+                    .entry((row.start_s, row.client, row.route))
+                    .or_default();
                 sum.requests = sum.requests.saturating_add(row.requests);
                 sum.errors = sum.errors.saturating_add(row.errors);
                 sum.cost.0 = sum.cost.0.saturating_add(row.cost.0);
@@ -97,14 +99,16 @@ impl Reading {
         }
         let mut rows: Vec<_> = by_provider.into_iter().collect();
         rows.sort_unstable_by_key(|(key, _)| *key);
-        let rows = rows.into_iter().map(|((start_s, client, provider), row)| ClientsRow {
-            client,
-            row: Row {
-                start_s,
-                provider,
-                ..row
-            },
-        });
+        let rows = rows
+            .into_iter()
+            .map(|((start_s, client, provider), row)| ClientsRow {
+                client,
+                row: Row {
+                    start_s,
+                    provider,
+                    ..row
+                },
+            });
         Ok(Read {
             width,
             rows: rows.collect(),
@@ -112,7 +116,8 @@ impl Reading {
     }
 
     fn learn_names(&mut self, history: &History) {
-        self.clients.extend(history.clients_from(self.clients.len()));
+        self.clients
+            .extend(history.clients_from(self.clients.len()));
         for name in history.route_providers_from(self.by_route.len()) {
             let number = (*name != *NONE).then(|| {
                 let known = self.providers.iter().position(|known| *known == name);

@@ -6,7 +6,10 @@
 //! A test compares paths and methods with those of the router, both ways.
 
 use super::answer::ErrorAnswer;
-use super::{Shared, answer, audit, auth, config, gate, global, readiness, scrape, stats};
+use super::{
+    Shared, answer, audit, auth, checks, client_health, config, gate, global, readiness, scrape,
+    stats,
+};
 use auth::{login, session};
 use axum::extract::State;
 use axum::response::Response;
@@ -50,6 +53,8 @@ const METRICS: &str = "/metrics";
         config::put_policy,
         global::global,
         stats::stats,
+        checks::endpoint::health,
+        client_health::client_health,
         openapi,
     ),
     components(schemas(ErrorAnswer))
@@ -62,6 +67,8 @@ pub(super) struct Parts<'a> {
     pub(super) metrics: Option<&'a str>,
     /// Whether somebody follows orders about the configuration.
     pub(super) has_config: bool,
+    /// Whether somebody looks at what the gateway needs.
+    pub(super) has_checks: bool,
 }
 
 /// The whole document.
@@ -73,6 +80,9 @@ pub(super) fn document(parts: &Parts<'_>) -> utoipa::openapi::OpenApi {
         for path in [config::PATH, config::VALIDATE, config::POLICY] {
             paths.remove(path);
         }
+    }
+    if !parts.has_checks {
+        paths.remove(checks::PATH);
     }
     if let Some(item) = paths.remove(METRICS)
         && let Some(path) = parts.metrics

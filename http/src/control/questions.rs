@@ -190,6 +190,7 @@ mod tests {
         let options = Options {
             path: folder.path().join("history.db"),
             retention: [Duration::from_secs(24 * 3600); 3],
+            spool_bytes_max: 1 << 20,
         };
         let history = History::open(&options, Meter::with_pairs(100), now()).expect("a folder");
         (Questions::new(Some(Arc::new(history))), folder)

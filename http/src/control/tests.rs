@@ -1,6 +1,8 @@
 //! The router by itself: each endpoint, each refusal, and what both leave in the meter.
 
 mod audit;
+mod checks;
+mod client_health;
 mod folder;
 mod openapi;
 mod security;
@@ -67,6 +69,8 @@ fn control(meter: &Meter, needs_admin_key: bool) -> Control {
         front: Front::default(),
         audit: None,
         config: None,
+        checks: None,
+        clients: None,
         metrics: Some(Metrics {
             native_histograms: true,
             path: MetricsPath::default(),

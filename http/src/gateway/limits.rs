@@ -20,7 +20,7 @@ pub(crate) use keys::{Held, KeyClaim};
 pub(crate) use standing::Standing;
 
 use super::plan::Plan;
-use coo_llm_core::limiter::{Seat, Spending, Terms, Window};
+use coo_llm_core::limiter::{Period, Seat, Spending, Terms, Window};
 use coo_llm_core::{NanoUsd, UnixMillis};
 use kept::Kept;
 use std::cell::RefCell;
@@ -55,6 +55,8 @@ pub struct BudgetStanding {
     pub budget: NanoUsd,
     /// What it spent in this one: the costs of the requests that are over.
     pub spent: NanoUsd,
+    /// How long a period is.
+    pub per: Period,
     /// When the next one begins.
     pub resets: UnixMillis,
 }
@@ -182,6 +184,7 @@ impl Ledgers {
                     client: Arc::clone(&client.id),
                     budget: terms.usd,
                     spent: read.spent,
+                    per: terms.per,
                     resets: read.resets,
                 })
             })

@@ -4,6 +4,7 @@ mod health;
 mod provider;
 mod resolve;
 
+pub(crate) use health::Reach;
 pub use health::{KeyHealth, ProviderHealth};
 pub(crate) use provider::{
     KeyPlan, Kind, ModelPlan, ModelPrice, ProviderPlan, SentKey, SimPlan, Target as HttpTarget,

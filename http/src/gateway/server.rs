@@ -3,9 +3,11 @@
 mod connection;
 mod desks;
 mod handshake;
+mod heartbeats;
 mod socket;
 mod watch;
 
+pub use heartbeats::Heartbeats;
 pub(crate) use watch::Watch;
 
 use super::desk::{Desk, Supplies};
@@ -23,7 +25,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch::Receiver;
 
 /// How often a worker tidies up.
@@ -72,6 +74,7 @@ pub struct Gateway {
     counters: Arc<GatewayCounters>,
     tls: Option<Arc<ServerTls>>,
     workers: usize,
+    heartbeats: Heartbeats,
 }
 
 impl fmt::Debug for Gateway {
@@ -110,6 +113,7 @@ impl Gateway {
             counters: Arc::default(),
             tls: None,
             workers,
+            heartbeats: Heartbeats::new(workers),
         }
     }
 
@@ -117,6 +121,13 @@ impl Gateway {
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Arc<ServerTls>>) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Has the workers give their signs of life there.
+    #[must_use]
+    pub fn with_heartbeats(mut self, heartbeats: Heartbeats) -> Self {
+        self.heartbeats = heartbeats;
         self
     }
 
@@ -156,8 +167,10 @@ impl Gateway {
         });
         spawn({
             let desks = Rc::clone(&desks);
+            let (heartbeats, index) = (self.heartbeats.clone(), worker.index);
             async move {
                 loop {
+                    heartbeats.beat(index, Instant::now());
                     sleep(TIDY_EVERY).await;
                     desks.current().tidy();
                 }

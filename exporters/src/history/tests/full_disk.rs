@@ -54,3 +54,33 @@ fn a_full_disk_loses_nothing_and_half_writes_nothing() {
         ..rig.all()
     });
 }
+
+#[test]
+fn a_probe_finds_a_file_that_is_gone_and_a_folder_that_takes_nothing() {
+    let folder = Folder::new();
+    let path = folder.history();
+    let mut rig = Rig::open(&path, T0_S);
+    rig.record(Done::random(&mut Random(1), T0_S, 8));
+    rig.flush().expect("room");
+    rig.history.probe().expect("room");
+    let names = || -> Vec<_> {
+        let folder = std::fs::read_dir(folder.0.join("data")).expect("the folder");
+        folder.map(|it| it.expect("an entry").file_name()).collect()
+    };
+    assert!(
+        names()
+            .iter()
+            .all(|name| !name.to_string_lossy().contains("probe"))
+    );
+    // A folder in the place of the small file: it cannot be written.
+    let blocked = path.with_extension("db.probe");
+    std::fs::create_dir(&blocked).expect("a folder");
+    let error = rig.history.probe().expect_err("no file").to_string();
+    assert!(error.contains("history.db.probe"), "{error}");
+    std::fs::remove_dir(&blocked).expect("it is empty");
+    rig.history.probe().expect("room again");
+    let moved = path.with_extension("moved");
+    std::fs::rename(&path, &moved).expect("the same folder");
+    let error = rig.history.probe().expect_err("gone").to_string();
+    assert!(error.contains("history.db"), "{error}");
+}

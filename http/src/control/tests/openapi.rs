@@ -38,6 +38,10 @@ fn everything(meter: &Meter) -> Control {
     let (orders, _nobody) = Orders::new();
     Control {
         config: Some(orders),
+        checks: Some(checks::checks(
+            &checks::setups(&[("sim", "")]),
+            Duration::ZERO,
+        )),
         ..control(meter, false)
     }
 }

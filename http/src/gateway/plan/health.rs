@@ -1,9 +1,11 @@
 //! What the workers know of providers and keys, for the control plane to show.
 
 use super::Plan;
+use super::provider::Kind;
+use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a provider is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +31,39 @@ pub struct KeyHealth {
     pub remaining: Vec<(&'static str, u64)>,
 }
 
+/// How a provider is connected to.
+#[derive(Clone, Debug)]
+pub(crate) struct Reach {
+    /// What is trusted, and the name that its certificate must have; `None` without TLS.
+    pub(crate) tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+    /// How long a worker waits for a connection.
+    pub(crate) connect_time_max: Duration,
+}
+
 impl Plan {
+    /// How each provider is connected to; `None` of one in this process.
+    pub(crate) fn reaches(&self) -> Vec<Option<Reach>> {
+        let reach = |provider: &super::ProviderPlan| match &provider.kind {
+            Kind::Http(target) => Some(Reach {
+                tls: target
+                    .tls
+                    .as_ref()
+                    .map(|tls| (tls.config.clone(), tls.name.clone())),
+                connect_time_max: provider.timeouts.connect,
+            }),
+            Kind::Simulator(_) => None,
+        };
+        self.providers.iter().map(reach).collect()
+    }
+
+    /// As if a provider had refused its key.
+    #[cfg(test)]
+    pub(crate) fn set_aside(&self, provider: usize, key: usize) {
+        let now_ms = self.millis(Instant::now());
+        let key = &self.providers[provider].keys[key];
+        key.aside.refused(401, now_ms, &self.policy.key_cooldown);
+    }
+
     /// How each provider and key is now.
     #[must_use]
     pub fn health(&self) -> Vec<ProviderHealth> {
