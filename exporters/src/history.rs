@@ -323,17 +323,77 @@ impl History {
     /// # Errors
     /// Where the file cannot be read, or there are more than [`POINTS_MAX`] points.
     pub fn query(&self, query: &Query, now: UnixMillis) -> Result<Answer, HistoryError> {
+        let mut no_errors = None;
+        self.gather(query, &mut no_errors, now)
+    }
+
+    /// Answers a question, with the failures by provider and type in its window, both of the
+    /// same moment. The failures are of all providers, whatever the question's filter.
+    ///
+    /// # Errors
+    /// As [`History::query`].
+    pub fn query_with_errors(
+        &self,
+        query: &Query,
+        now: UnixMillis,
+    ) -> Result<(Answer, Errors), HistoryError> {
+        let mut errors = Some(Errors::new());
+        let answer = self.gather(query, &mut errors, now)?;
+        Ok((answer, errors.unwrap_or_default()))
+    }
+
+    fn gather(
+        &self,
+        query: &Query,
+        errors: &mut Option<Errors>,
+        now: UnixMillis,
+    ) -> Result<Answer, HistoryError> {
         let (gathering, file, meta) = self.look(now, |state, meta| {
             let window = query::snap(query.window, meta, state.horizon());
             let mut gathering = Gathering::new(query, window, &state.names)?;
             gathering.add_waiting(&state.waiting, meta);
+            if let Some(errors) = errors {
+                query::waiting_errors(&state.waiting, meta, window, errors);
+            }
             Ok(gathering)
         })?;
         let mut gathering = gathering;
         let added = gathering.add_stored(&file, &meta);
+        let added = added.and_then(|()| match errors {
+            Some(errors) => query::errors(&file, &meta, gathering.window, errors),
+            None => Ok(()),
+        });
         self.give_back(file);
         added.map_err(|error| HistoryError::of(&self.path, error))?;
         gathering.answer(|client| lock(&self.state).names.client_name(client))
+    }
+
+    /// What is known of a window, snapped as a query would, and the seconds of the buckets at
+    /// its start, which are the widest in it: a narrower step would show gaps.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn known(&self, asked: Window, now: UnixMillis) -> Result<(Window, u64), HistoryError> {
+        let (known, file, _) = self.look(now, |state, meta| {
+            let window = query::snap(asked, meta, state.horizon());
+            Ok((window, meta.kept.width_at(window.start_s)))
+        })?;
+        self.give_back(file);
+        Ok(known)
+    }
+
+    /// Whether something was ever counted for a client. Its rows may be gone by now.
+    #[must_use]
+    pub fn has_client(&self, id: &str) -> bool {
+        lock(&self.state).names.client_id(id).is_some()
+    }
+
+    /// Whether something was ever counted for a provider. Its rows may be gone by now.
+    #[must_use]
+    pub fn has_provider(&self, id: &str) -> bool {
+        let state = lock(&self.state);
+        let mut routes = state.names.routes().iter();
+        routes.any(|[provider, ..]| **provider == *id)
     }
 
     /// Failures by provider and type in a window, exactly as of now, with what the window
@@ -345,15 +405,7 @@ impl History {
         let ((window, mut found), file, meta) = self.look(now, |state, meta| {
             let window = query::snap(asked, meta, state.horizon());
             let mut found = Errors::new();
-            for (_, bucket) in state
-                .waiting
-                .within(window.start_s, window.end_s, meta.writes)
-            {
-                for ((provider, error), n) in &bucket.errors {
-                    let key = (Arc::clone(provider), Arc::from(*error));
-                    *found.entry(key).or_default() += n;
-                }
-            }
+            query::waiting_errors(&state.waiting, meta, window, &mut found);
             Ok((window, found))
         })?;
         let added = query::errors(&file, &meta, window, &mut found);

@@ -19,10 +19,8 @@ mod checks;
 mod client_health;
 mod config;
 mod encoding;
-mod figures;
 mod front;
 mod gate;
-mod global;
 mod handover;
 mod hex;
 mod known;
@@ -34,9 +32,8 @@ mod questions;
 mod rate_limit;
 mod readiness;
 mod scrape;
-mod span;
-mod stats;
 mod thread;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +67,7 @@ use rate_limit::RateLimit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
+use usage::{client, clients, global, provider, series, stats};
 
 /// What the control plane serves, and with what rights.
 pub struct Control {
@@ -258,10 +256,14 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
     let trail = get(audit::endpoint::audit);
     endpoint(audit::endpoint::PATH, &["GET"], trail);
     endpoint(openapi::PATH, &["GET"], get(openapi::openapi));
+    endpoint(series::PATH, &["GET"], get(series::series));
+    endpoint(client::PATH, &["GET"], get(client::client));
+    endpoint(provider::PATH, &["GET"], get(provider::provider));
     endpoint(global::PATH, &["GET"], get(global::global));
     endpoint(stats::PATH, &["GET"], get(stats::stats));
-    let clients = get(client_health::client_health);
-    endpoint(client_health::PATH, &["GET"], clients);
+    endpoint(clients::PATH, &["GET"], get(clients::clients));
+    let unusual = get(client_health::client_health);
+    endpoint(client_health::PATH, &["GET"], unusual);
     if shared.checks.is_some() {
         endpoint(checks::PATH, &["GET"], get(checks::endpoint::health));
     }

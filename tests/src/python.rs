@@ -1,5 +1,6 @@
 //! Python environments with pinned packages: of `python/requirements.txt`, and of
-//! `python/prices/requirements.txt`, whose packages want other versions of some.
+//! `python/prices/requirements.txt` and `python/openapi/requirements.txt`, whose packages want
+//! other versions of some.
 //!
 //! Each is made once under the target folder, and made anew when its requirements change.
 
@@ -13,6 +14,11 @@ const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/requirem
 const PRICES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/python/prices/requirements.txt"
+);
+/// The pinned packages of those who ask what an OpenAPI document says.
+const OPENAPI: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/python/openapi/requirements.txt"
 );
 
 /// Written last, with the requirements that the environment was made from.
@@ -45,6 +51,15 @@ pub fn interpreter() -> PathBuf {
 #[must_use]
 pub fn prices_interpreter() -> PathBuf {
     environment("python-prices", PRICES)
+}
+
+/// The interpreter of the environment that has schemathesis.
+///
+/// # Panics
+/// As [`interpreter`].
+#[must_use]
+pub fn openapi_interpreter() -> PathBuf {
+    environment("python-openapi", OPENAPI)
 }
 
 fn environment(name: &str, requirements: &str) -> PathBuf {

@@ -51,6 +51,11 @@ impl KeptFrom {
         kept.unwrap_or(Level::Hour)
     }
 
+    /// The width of the finest bucket that is kept around a second.
+    pub(super) fn width_at(self, second: u64) -> u64 {
+        self.finest(second).width()
+    }
+
     /// The start of the finest bucket that is kept around a second.
     pub(super) fn snap(self, second: u64) -> u64 {
         floor(second, self.finest(second).width())

@@ -285,6 +285,16 @@ impl<'a> Gathering<'a> {
     }
 }
 
+/// Failures of a window that a view of the file does not have.
+pub(super) fn waiting_errors(waiting: &Waiting, meta: &Meta, window: Window, found: &mut Errors) {
+    for (_, bucket) in waiting.within(window.start_s, window.end_s, meta.writes) {
+        for ((provider, error), n) in &bucket.errors {
+            let key = (Arc::clone(provider), Arc::from(*error));
+            *found.entry(key).or_default() += n;
+        }
+    }
+}
+
 /// Failures in the pieces of a window.
 pub(super) fn errors(
     file: &Connection,

@@ -95,7 +95,9 @@ impl Question {
     fn read(query: Option<&str>, now_s: u64) -> Result<Self, BadParameter> {
         let known = [names::<Times>(), names::<Wanted>()].concat();
         let parameters = Parameters::read(query, &known)?;
-        let window = parameters.times()?.window(DEFAULT_S, now_s)?;
+        // As it was asked for, and not as the history takes it: it is shown.
+        let (start_s, end_s) = parameters.times()?.seconds(DEFAULT_S, now_s)?;
+        let window = Window { start_s, end_s };
         let kind = match parameters.text("kind")? {
             None => None,
             Some(name) => {
@@ -228,7 +230,6 @@ impl Shared {
     }
 
     /// What is unusual for a client in a window, the last ones first; `None` where nobody watches, or not yet.
-    #[expect(dead_code, reason = "for `anomalies` of a client's page")]
     pub(super) fn anomalies(&self, client: &str, window: Window) -> Option<Vec<Anomaly>> {
         let view = self.clients.as_ref()?.view()?;
         let report = view.of(client);

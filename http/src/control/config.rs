@@ -195,7 +195,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Response {
 #[utoipa::path(
     post, path = PATH, tag = "config",
     request_body(
-        content = String, content_type = "application/yaml",
+        content = Option<Value>, content_type = "application/yaml",
         description = "A whole configuration; an empty body reads the file again."
     ),
     responses(
@@ -215,7 +215,7 @@ pub(super) async fn put(State(shared): State<Arc<Shared>>, body: Body) -> Respon
 #[utoipa::path(
     post, path = VALIDATE, tag = "config",
     request_body(
-        content = String, content_type = "application/yaml",
+        content = Option<Value>, content_type = "application/yaml",
         description = "A whole configuration; an empty body means the file."
     ),
     responses(
@@ -234,7 +234,7 @@ pub(super) async fn validate(State(shared): State<Arc<Shared>>, body: Body) -> R
 #[utoipa::path(
     put, path = POLICY, tag = "config",
     request_body(
-        content = String, content_type = "application/yaml",
+        content = Value, content_type = "application/yaml",
         description = "The mapping `policy` of the configuration."
     ),
     responses(
@@ -245,10 +245,8 @@ pub(super) async fn validate(State(shared): State<Arc<Shared>>, body: Body) -> R
 )]
 pub(super) async fn put_policy(State(shared): State<Arc<Shared>>, body: Body) -> Response {
     match text(body) {
-        Ok(text) => {
-            let text = text.unwrap_or_default();
-            shared.ordered(Order::UsePolicy(text)).await
-        }
+        Ok(Some(text)) => shared.ordered(Order::UsePolicy(text)).await,
+        Ok(None) => answer::bad_request("The body is empty: send the mapping `policy`."),
         Err(response) => *response,
     }
 }

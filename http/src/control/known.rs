@@ -10,6 +10,18 @@ fn is_somebodys(name: &str) -> bool {
 }
 
 impl Shared {
+    /// Whether a client is configured.
+    pub(super) fn configures_client(&self, id: &str) -> bool {
+        let plan = &self.setups.current().plan;
+        plan.clients.iter().any(|client| *client.id == *id)
+    }
+
+    /// Whether a provider is configured.
+    pub(super) fn configures_provider(&self, id: &str) -> bool {
+        let plan = &self.setups.current().plan;
+        plan.providers.iter().any(|provider| *provider.id == *id)
+    }
+
     /// How many clients and how many providers are configured, or used something since the
     /// start: those of ingested records are in no configuration.
     pub(super) fn known(&self) -> (usize, usize) {

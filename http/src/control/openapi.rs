@@ -6,10 +6,8 @@
 //! A test compares paths and methods with those of the router, both ways.
 
 use super::answer::ErrorAnswer;
-use super::{
-    Shared, answer, audit, auth, checks, client_health, config, gate, global, readiness, scrape,
-    stats,
-};
+use super::usage::{client, clients, global, provider, series, stats};
+use super::{Shared, answer, audit, auth, checks, client_health, config, gate, readiness, scrape};
 use auth::{login, session};
 use axum::extract::State;
 use axum::response::Response;
@@ -51,8 +49,12 @@ const METRICS: &str = "/metrics";
         config::put,
         config::validate,
         config::put_policy,
+        series::series,
+        client::client,
+        provider::provider,
         global::global,
         stats::stats,
+        clients::clients,
         checks::endpoint::health,
         client_health::client_health,
         openapi,

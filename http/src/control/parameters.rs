@@ -11,6 +11,9 @@ use utoipa::IntoParams;
 /// Bytes of a client's text that a message repeats.
 const QUOTED_BYTES_MAX: usize = 64;
 
+/// The last second that is one: the end of the year 9999. What is above is milliseconds.
+const SECONDS_MAX: u64 = 253_402_300_799;
+
 /// The window of a question.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -20,8 +23,10 @@ const QUOTED_BYTES_MAX: usize = 64;
 )]
 pub(super) struct Times {
     /// The first second, as unix time; without it a time before `end` that the endpoint names.
+    #[param(maximum = 253_402_300_799i64)]
     start: Option<u64>,
     /// The second after the last one, as unix time; without it everything up to now.
+    #[param(maximum = 253_402_300_799i64)]
     end: Option<u64>,
 }
 
@@ -87,6 +92,8 @@ pub(super) enum BadParameter {
     Future { start: u64, now: u64 },
     /// Numbers of other instances are not here.
     Scope(String),
+    /// There would be too many points.
+    TooFine { points: u64, least: u64 },
     /// It is none of these words.
     NotOneOf {
         name: &'static str,
@@ -110,15 +117,8 @@ impl fmt::Display for BadParameter {
             }
             Self::Twice(name) => write!(f, "{name} was given more than once; give it once"),
             Self::Empty(name) => write!(f, "{name} is empty; give it a value or leave it out"),
-            Self::NotWithin {
-                name,
-                max: u64::MAX,
-                ..
-            } if matches!(*name, "start" | "end") => {
+            Self::NotWithin { name, .. } if matches!(*name, "start" | "end") => {
                 write!(f, "{name} must be whole unix seconds, such as 1700000000")
-            }
-            Self::NotWithin { name, min, max } if *max == u64::MAX => {
-                write!(f, "{name} must be a whole number from {min} on")
             }
             Self::NotWithin { name, min, max } => {
                 write!(f, "{name} must be a whole number from {min} to {max}")
@@ -132,6 +132,11 @@ impl fmt::Display for BadParameter {
             Self::Scope(value) => write!(
                 f,
                 "scope={value} is not in this version; write scope=instance or leave it out"
+            ),
+            Self::TooFine { points, least } => write!(
+                f,
+                "step is too small: there would be {points} points; write step={least} or more, \
+                 or ask for less time"
             ),
             Self::NotOneOf { name, value, known } => {
                 write!(f, "{name} must be of {known}, but is {value}")
@@ -202,8 +207,8 @@ impl Parameters {
 
     /// `start` and `end` as they were given.
     pub(super) fn times(&self) -> Result<Asked, BadParameter> {
-        let start = self.number("start", 0, u64::MAX)?;
-        let end = self.number("end", 0, u64::MAX)?;
+        let start = self.number("start", 0, SECONDS_MAX)?;
+        let end = self.number("end", 0, SECONDS_MAX)?;
         match (start, end) {
             (Some(start), Some(end)) if start >= end => {
                 Err(BadParameter::EmptyWindow { start, end })
@@ -240,11 +245,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// The window in seconds: from `seconds` before its end where it has no start, and up to and
-    /// with the present second where it has no end.
+    /// The window in seconds: up to and with the present second where it has no end, and from
+    /// `seconds` before its end, or before now, where it has no start.
     pub(super) fn seconds(self, seconds: u64, now_s: u64) -> Result<(u64, u64), BadParameter> {
         let end = self.end.unwrap_or(now_s + 1);
-        let start = self.start.unwrap_or(end.saturating_sub(seconds));
+        let begin = end.min(now_s + 1).saturating_sub(seconds);
+        let start = self.start.unwrap_or(begin);
         if start < end {
             Ok((start, end))
         } else {
@@ -282,7 +288,7 @@ mod tests {
             Err(BadParameter::NotWithin {
                 name,
                 min: 0,
-                max: u64::MAX,
+                max: SECONDS_MAX,
             })
         };
         let table = [
@@ -294,6 +300,8 @@ mod tests {
             ("start=-1", no_seconds("start")),
             ("start=%2B1", no_seconds("start")),
             ("end=1.5", no_seconds("end")),
+            // Milliseconds.
+            ("end=1700000000000", no_seconds("end")),
             ("end=18446744073709551616", no_seconds("end")),
             ("end=1&end=1", Err(BadParameter::Twice("end".into()))),
             (
@@ -316,6 +324,7 @@ mod tests {
         };
         assert_eq!(window(""), Ok(open(901)));
         assert_eq!(window("start=5&end=1000"), Ok(open(5)));
+        assert_eq!(window("end=99999"), Ok(open(901)));
         assert_eq!(
             window("end=500"),
             Ok(Window {

@@ -46,6 +46,7 @@ struct Answer {
 )]
 struct Page {
     /// The number of the row after which the page begins: `next` of the page before.
+    #[param(maximum = 9_223_372_036_854_775_807i64)]
     after: Option<u64>,
     /// Rows of a page; 100 without it.
     #[param(minimum = 1, maximum = 1000)]
@@ -60,7 +61,7 @@ fn asked(query: Option<&str>, now_ms: u64) -> Result<(u64, u64, Asked), BadParam
     let asked = Asked {
         start_ms: start.saturating_mul(1000),
         end_ms: end.saturating_mul(1000),
-        after: parameters.number("after", 0, u64::MAX)?.unwrap_or(0),
+        after: parameters.number("after", 0, i64::MAX as u64)?.unwrap_or(0),
         limit: limit.map_or(LIMIT_DEFAULT, |limit| limit as usize),
     };
     Ok((start, end, asked))

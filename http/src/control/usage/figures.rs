@@ -2,6 +2,7 @@
 //! for what is not known.
 
 use coo_llm_core::NanoUsd;
+use coo_llm_core::snapshot::Totals;
 use coo_llm_exporters::decimal;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -37,6 +38,26 @@ pub(super) fn success_rate(requests: u64, errors: u64) -> Option<f64> {
 /// Microseconds as milliseconds.
 pub(super) fn millis(us: Option<f64>) -> Option<f64> {
     us.map(|us| us / 1e3)
+}
+
+/// Requests, tokens and cost of one group.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub(super) struct Used {
+    /// Finished requests.
+    queries: u64,
+    tokens: u64,
+    /// USD; null where no request has a price.
+    cost: Option<Usd>,
+}
+
+impl From<&Totals> for Used {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            queries: totals.requests,
+            tokens: totals.tokens.total(),
+            cost: cost(totals.cost, totals.requests, totals.unpriced),
+        }
+    }
 }
 
 #[cfg(test)]

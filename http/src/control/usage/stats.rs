@@ -1,11 +1,11 @@
 //! `GET /admin/v1/stats?group_by=a,b`: what was used, broken down.
 
-use super::answer::ErrorAnswer;
-use super::figures::{Usd, cost};
-use super::parameters::{BadParameter, Filters, Parameters, Scope, Times, names, quoted};
-use super::questions::now;
+use super::figures::Used;
 use super::span::Span;
-use super::{Shared, answer};
+use super::{DAY_S, Failure, Question};
+use crate::control::Shared;
+use crate::control::answer::{self, ErrorAnswer};
+use crate::control::parameters::{BadParameter, Filters, Parameters, Scope, Times, names, quoted};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use coo_llm_core::snapshot::Totals;
@@ -15,10 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-pub(super) const PATH: &str = "/admin/v1/stats";
-
-/// What is shown where `start` is left out: a day.
-pub(super) const DEFAULT_S: u64 = 24 * 3600;
+pub(in crate::control) const PATH: &str = "/admin/v1/stats";
 
 /// What it can be broken down by, under each of its names.
 const DIMENSIONS: [(&str, Dimension); 6] = [
@@ -42,26 +39,6 @@ struct GroupBy {
     /// between them; `client_key` and `id` mean `client`. Without it `client,provider`.
     #[param(example = "provider,model")]
     group_by: Option<String>,
-}
-
-/// Requests, tokens and cost of one group.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
-pub(super) struct Used {
-    /// Finished requests.
-    queries: u64,
-    tokens: u64,
-    /// USD; null where no request has a price.
-    cost: Option<Usd>,
-}
-
-impl From<&Totals> for Used {
-    fn from(totals: &Totals) -> Self {
-        Self {
-            queries: totals.requests,
-            tokens: totals.tokens.total(),
-            cost: cost(totals.cost, totals.requests, totals.unpriced),
-        }
-    }
 }
 
 /// Groups within groups, as many as `group_by` names; the innermost are numbers.
@@ -97,7 +74,7 @@ impl From<Filter> for FiltersGiven {
 
 /// What was used, broken down.
 #[derive(Debug, Serialize, ToSchema)]
-struct Stats {
+pub(super) struct Stats {
     #[serde(flatten)]
     span: Span,
     /// The names of the groups, from the outermost.
@@ -154,52 +131,43 @@ fn insert(groups: &mut BTreeMap<String, Grouped>, names: &[Arc<str>], used: Used
         (status = 400, description = "A parameter is wrong.", body = ErrorAnswer),
     )
 )]
-pub(super) async fn stats(
+pub(in crate::control) async fn stats(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
-) -> Response {
+) -> Result<Response, Failure> {
     let known = [
         names::<Times>(),
         names::<GroupBy>(),
         names::<Filters>(),
         names::<Scope>(),
     ];
-    let read = || {
-        let parameters = Parameters::read(query.as_deref(), &known.concat())?;
-        parameters.scope()?;
-        let asked = parameters.times()?;
-        let wanted = asked.window(DEFAULT_S, now().0 / 1000)?;
-        Ok::<_, BadParameter>((asked, wanted, group_by(&parameters)?, parameters.filter()?))
-    };
-    let (asked, wanted, group_by, filter) = match read() {
-        Ok(read) => read,
-        Err(error) => return answer::bad_request(&error.to_string()),
-    };
+    let parameters = Parameters::read(query.as_deref(), &known.concat())?;
+    let group_by = group_by(&parameters)?;
+    let Question {
+        asked,
+        window,
+        filter,
+    } = Question::read(&parameters, DAY_S)?;
     let query = Query {
-        window: wanted,
+        window,
         step_s: None,
         filter: filter.clone(),
         group_by: group_by.iter().map(|(_, dimension)| *dimension).collect(),
     };
-    let found = shared
+    let ask = shared
         .questions
-        .ask(move |history, now| history.query(&query, now))
-        .await;
-    match found {
-        Ok(found) => {
-            let mut stats = BTreeMap::new();
-            for history::Group { names, points } in &found.groups {
-                let all = points.iter().map(|(_, usage)| &usage.totals);
-                let total = all.fold(Totals::default(), Totals::plus);
-                insert(&mut stats, names, Used::from(&total));
-            }
-            answer::value(&Stats {
-                span: Span::new(asked, wanted, found.window),
-                group_by: group_by.iter().map(|(name, _)| *name).collect(),
-                filters: filter.into(),
-                stats,
-            })
-        }
-        Err(error) => error.response(),
+        .ask(move |history, now| history.query(&query, now));
+    let found = ask.await?;
+    let mut stats = BTreeMap::new();
+    for history::Group { names, points } in &found.groups {
+        let all = points.iter().map(|(_, usage)| &usage.totals);
+        let total = all.fold(Totals::default(), Totals::plus);
+        insert(&mut stats, names, Used::from(&total));
     }
+    Ok(answer::value(&Stats {
+        span: Span::new(asked, window, found.window),
+        group_by: group_by.iter().map(|(name, _)| *name).collect(),
+        filters: filter.into(),
+        stats,
+    }))
 }

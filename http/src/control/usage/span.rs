@@ -1,6 +1,6 @@
 //! What time an answer is about, and what it leaves out of the time that was asked for.
 
-use super::parameters::Asked;
+use crate::control::parameters::Asked;
 use coo_llm_exporters::history::Window;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -40,6 +40,11 @@ impl Span {
             partial: reason.is_some(),
             reason,
         }
+    }
+
+    /// Whether nothing at all is known: then a count is not 0 but null.
+    pub(super) const fn is_unknown(&self) -> bool {
+        self.start >= self.end
     }
 }
 
