@@ -19,6 +19,7 @@ mod checks;
 mod client_health;
 mod config;
 mod encoding;
+mod figures;
 mod front;
 mod gate;
 mod handover;

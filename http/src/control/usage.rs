@@ -8,7 +8,6 @@
 
 pub(super) mod client;
 pub(super) mod clients;
-mod figures;
 pub(super) mod global;
 pub(super) mod provider;
 pub(super) mod series;

@@ -42,6 +42,7 @@ impl Plane {
         let options = Options {
             path: folder.path().join("history.db"),
             retention: [Duration::from_secs(24 * 3600); 3],
+            spool_bytes_max: 1 << 20,
         };
         let history = History::open(&options, meter.clone(), now()).expect("a folder");
         let config = coo_llm_config::parse(CONFIG, &|_| None).expect("a configuration");

@@ -1,10 +1,10 @@
 //! `GET /admin/v1/clients`: what every client used.
 
-use super::figures::Used;
 use super::span::Span;
 use super::{DAY_S, Failure, Question};
 use crate::control::Shared;
 use crate::control::answer::{self, ErrorAnswer};
+use crate::control::figures::Used;
 use crate::control::parameters::{Filters, Parameters, Scope, Times, names};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;

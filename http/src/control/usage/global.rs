@@ -3,12 +3,12 @@
 //! It is the one question that the meter can answer too: without a history it does, for
 //! everything since the start, and says so.
 
-use super::figures::success_rate;
 use super::span::Span;
 use super::summary::{Latency, Summary};
 use super::{DAY_S, Failure, Question};
 use crate::control::Shared;
 use crate::control::answer::{self, ErrorAnswer};
+use crate::control::figures::success_rate;
 use crate::control::parameters::{Asked, Parameters, Scope, Times, names};
 use crate::control::questions::{NoAnswer, now};
 use axum::extract::{RawQuery, State};

@@ -1,11 +1,11 @@
 //! `GET /admin/v1/metrics/providers/{id}`: what was used of one provider.
 
-use super::figures::success_rate;
 use super::span::Span;
 use super::summary::{Parts, Summary, by_name, last_request};
 use super::{DAY_S, Failure, Question, id};
 use crate::control::Shared;
 use crate::control::answer::{self, ErrorAnswer};
+use crate::control::figures::success_rate;
 use crate::control::parameters::{Parameters, Scope, Times, names};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};

@@ -1,10 +1,10 @@
 //! `GET /admin/v1/metrics`: what was used over time.
 
-use super::figures::{Usd, cost, millis};
 use super::span::Span;
 use super::{Failure, Question};
 use crate::control::Shared;
 use crate::control::answer::{self, ErrorAnswer};
+use crate::control::figures::{Usd, cost, millis};
 use crate::control::parameters::{
     Asked, BadParameter, Filters, Parameters, Scope, Times, names, quoted,
 };

@@ -1,10 +1,10 @@
 //! `GET /admin/v1/stats?group_by=a,b`: what was used, broken down.
 
-use super::figures::Used;
 use super::span::Span;
 use super::{DAY_S, Failure, Question};
 use crate::control::Shared;
 use crate::control::answer::{self, ErrorAnswer};
+use crate::control::figures::Used;
 use crate::control::parameters::{BadParameter, Filters, Parameters, Scope, Times, names, quoted};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;

@@ -1,6 +1,6 @@
 //! What some requests used, in one row.
 
-use super::figures::{Usd, cost, millis, success_rate};
+use crate::control::figures::{Usd, cost, millis, success_rate};
 use coo_llm_core::histograms::HistogramView;
 use coo_llm_core::record::Tokens;
 use coo_llm_core::snapshot::Totals;
