@@ -11,10 +11,12 @@
 //! ```
 //!
 //! A flush adds a bucket's rows to all three widths in one transaction, so each width is
-//! complete and a roll-up has no backlog. A query takes the meter's increments first, so
+//! complete and a roll-up has no backlog. Days (`usage_1d`) are made from hours that are
+//! over, and only whole ones are asked. A query takes the meter's increments first, so
 //! its answer is exact to now. docs/history.md describes the file.
 
 mod by_client;
+mod clients;
 mod error;
 mod file;
 mod gaps;
@@ -23,6 +25,7 @@ mod level;
 mod names;
 mod probe;
 mod query;
+mod roll;
 mod schema;
 mod sealed;
 mod sinks;
@@ -39,6 +42,7 @@ pub use query::{Answer, Dimension, Errors, Filter, Group, POINTS_MAX, Query, Win
 pub use sealed::{Next, Position, Sealed, SealedRow};
 pub use usage::Usage;
 
+use clients::ClientSet;
 use coo_llm_core::record::ErrorType;
 use coo_llm_core::{Crossing, Meter, Snapshot, UnixMillis};
 use level::{Level, floor};
@@ -295,6 +299,7 @@ impl History {
             state.health.rows += (bucket.usage.len() + bucket.errors.len()) as u64;
         }
         let stamp = lock(&self.state).stamp;
+        writer.roll(stamp)?;
         let retired = writer.retire(stamp);
         lock(&self.state).health.spool_folds = writer.spool_folds();
         retired
@@ -412,6 +417,33 @@ impl History {
         self.give_back(file);
         added.map_err(|error| HistoryError::of(&self.path, error))?;
         Ok((window, found))
+    }
+
+    /// How many clients there were in a window, exactly as of now, with what the window was
+    /// snapped to: [`Query::group_by`] the client has the same number of groups, but looks at
+    /// each row.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    ///
+    /// # Cost
+    /// A set an hour or day of the window, a byte a client that did something in it, and the
+    /// rows of the hour that is not over.
+    pub fn clients(&self, asked: Window, now: UnixMillis) -> Result<(Window, u64), HistoryError> {
+        let ((window, mut found), file, meta) = self.look(now, |state, meta| {
+            let window = query::snap(asked, meta, state.horizon());
+            let mut found = ClientSet::default();
+            let Window { start_s, end_s } = window;
+            for (_, bucket) in state.waiting.within(start_s, end_s, meta.writes) {
+                let clients = bucket.usage.keys().map(|(client, _)| *client);
+                clients.for_each(|client| found.insert(client));
+            }
+            Ok((window, found))
+        })?;
+        let added = query::clients(&file, &meta, window, &mut found);
+        self.give_back(file);
+        added.map_err(|error| HistoryError::of(&self.path, error))?;
+        Ok((window, found.len()))
     }
 
     /// Drains, and lets `look` see what waits beside a view of the file of the same moment.

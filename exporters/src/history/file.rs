@@ -12,6 +12,11 @@ use std::time::Duration;
 const CHECKED_BYTES_MAX: u64 = 128 << 20;
 /// How long a statement waits for an operator's `sqlite3` that holds the write lock.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
+/// Statements that a connection keeps ready: more than there are.
+const STATEMENTS_MAX: usize = 64;
+/// Pages that the writer keeps: an hour's and a day's rows of some thousand pairs, which
+/// flushes come back to. SQLite's 2 MiB are read again and again.
+const WRITER_CACHE_KIB: u32 = 16 * 1024;
 
 /// The one writing connection and the lock that keeps other processes out.
 #[derive(Debug)]
@@ -58,12 +63,20 @@ pub(super) fn open(path: &Path) -> Result<Opened, HistoryError> {
     };
     let store = |error| HistoryError::of(path, error);
     let connection = connect(path).map_err(store)?;
-    check(path, &connection)?;
+    let version = check(path, &connection)?;
     // FULL: a commit is on the disk; once a flush, so nobody waits for it.
     connection
         .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
         .map_err(store)?;
     schema::add_functions(&connection).map_err(store)?;
+    if version == 1 {
+        let sql = format!("BEGIN IMMEDIATE; {} COMMIT;", schema::from_version_1());
+        connection.execute_batch(&sql).map_err(store)?;
+    }
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection
+        .execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE_KIB}"))
+        .map_err(store)?;
     Ok(Opened {
         connection,
         is_new,
@@ -128,11 +141,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = connect(path)?;
     connection.execute_batch("PRAGMA query_only = ON;")?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }
 
-/// Whether it is a history of ours, and whole as far as can be told.
-fn check(path: &Path, connection: &Connection) -> Result<(), HistoryError> {
+/// Whether it is a history of ours, and whole as far as can be told; its version.
+fn check(path: &Path, connection: &Connection) -> Result<i32, HistoryError> {
     let store = |error| HistoryError::of(path, error);
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let path = || path.to_owned();
@@ -143,7 +157,7 @@ fn check(path: &Path, connection: &Connection) -> Result<(), HistoryError> {
     if id != schema::APPLICATION_ID {
         return Err(HistoryError::Foreign { path: path() });
     }
-    if version != schema::VERSION {
+    if !(1..=schema::VERSION).contains(&version) {
         return Err(HistoryError::TooNew {
             path: path(),
             version,
@@ -161,5 +175,5 @@ fn check(path: &Path, connection: &Connection) -> Result<(), HistoryError> {
             });
         }
     }
-    Ok(())
+    Ok(version)
 }

@@ -33,6 +33,10 @@ fn middle(cell: u16) -> f64 {
     low as f64 + ((1u64 << shift) - 1) as f64 / 2.0
 }
 
+/// New cells that are put into their places one by one, as those of a row of a client; the
+/// rest of many is sorted in at once.
+const INSERTED_MAX: u32 = 8;
+
 /// The latencies of some requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Latencies {
@@ -76,7 +80,7 @@ impl Latencies {
     pub(crate) fn merge_stored(&mut self, sum_us: u64, blob: &[u8]) -> Result<(), Malformed> {
         self.sum_us = self.sum_us.saturating_add(sum_us);
         self.add(Stored {
-            rest: blob,
+            rest: Varints(blob),
             cell: 0,
             is_first: true,
         })
@@ -84,7 +88,8 @@ impl Latencies {
 
     /// Adds cells that ascend.
     fn add<E>(&mut self, cells: impl Iterator<Item = Result<(u16, u64), E>>) -> Result<(), E> {
-        let have = self.cells.len();
+        let mut have = self.cells.len();
+        let mut inserted = 0;
         let mut at = 0;
         for next in cells {
             let (cell, n) = next?;
@@ -93,12 +98,16 @@ impl Latencies {
             }
             if at < have && self.cells[at].0 == cell {
                 self.cells[at].1 = self.cells[at].1.saturating_add(n);
+            } else if inserted < INSERTED_MAX {
+                self.cells.insert(at, (cell, n));
+                (have, inserted) = (have + 1, inserted + 1);
             } else {
                 self.cells.push((cell, n));
             }
         }
         if self.cells.len() > have {
-            self.cells.sort_unstable_by_key(|(cell, _)| *cell);
+            // Two runs that ascend, which the stable sort merges in one pass.
+            self.cells.sort_by_key(|(cell, _)| *cell);
         }
         Ok(())
     }
@@ -153,7 +162,8 @@ impl Latencies {
     }
 }
 
-fn push_varint(out: &mut Vec<u8>, mut n: u64) {
+/// Appends a number as a varint (LEB128).
+pub(super) fn push_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -161,19 +171,19 @@ fn push_varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-/// Reads a stored histogram.
-struct Stored<'a> {
-    rest: &'a [u8],
-    cell: u64,
-    is_first: bool,
-}
+/// Reads varints (LEB128) one after the other.
+pub(super) struct Varints<'a>(pub(super) &'a [u8]);
 
-impl Stored<'_> {
-    fn varint(&mut self) -> Result<u64, Malformed> {
+impl Varints<'_> {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn next(&mut self) -> Result<u64, Malformed> {
         let mut n = 0u64;
         for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.rest.split_first().ok_or(Malformed)?;
-            self.rest = rest;
+            let (byte, rest) = self.0.split_first().ok_or(Malformed)?;
+            self.0 = rest;
             n |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Ok(n);
@@ -181,15 +191,24 @@ impl Stored<'_> {
         }
         Err(Malformed)
     }
+}
 
+/// Reads a stored histogram.
+struct Stored<'a> {
+    rest: Varints<'a>,
+    cell: u64,
+    is_first: bool,
+}
+
+impl Stored<'_> {
     fn pair(&mut self) -> Result<(u16, u64), Malformed> {
-        let step = self.varint()?;
+        let step = self.rest.next()?;
         let cell = self.cell.checked_add(step).ok_or(Malformed)?;
         if cell >= CELLS_MAX.into() || step == 0 && !self.is_first {
             return Err(Malformed);
         }
         (self.cell, self.is_first) = (cell, false);
-        Ok((cell as u16, self.varint()?))
+        Ok((cell as u16, self.rest.next()?))
     }
 }
 

@@ -1,13 +1,16 @@
 //! Questions to the history, and how rows become answers.
 
+use super::clients::ClientSet;
 use super::error::HistoryError;
 use super::level::{Level, Piece, cover};
 use super::names::Names;
+use super::roll;
 use super::usage::{COLUMNS, Usage};
 use super::waiting::Waiting;
 use super::writer::Meta;
 use rusqlite::{Connection, Row};
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 /// Points of an answer, over all groups.
@@ -96,6 +99,31 @@ pub(super) fn snap(asked: Window, meta: &Meta, horizon_s: u64) -> Window {
     }
 }
 
+/// A hash of ids and times, which nobody chooses to collide: a row of 180,000 is found in a
+/// tenth of the time that SipHash takes.
+#[derive(Debug, Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(n.into());
+    }
+
+    /// The finalizer of `SplitMix64` (Steele, Lea, Flood 2014), halfway.
+    fn write_u64(&mut self, n: u64) {
+        let mixed = (self.0.rotate_left(23) ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
 /// A query under way: groups by the numbers of their names.
 #[derive(Debug)]
 pub(super) struct Gathering<'a> {
@@ -110,7 +138,7 @@ pub(super) struct Gathering<'a> {
     client: Option<Option<u32>>,
     by_client: bool,
     /// By group, client and point; at most [`POINTS_MAX`].
-    found: HashMap<(u32, u32, u64), Usage>,
+    found: HashMap<(u32, u32, u64), Usage, BuildHasherDefault<Mixed>>,
     is_too_much: bool,
 }
 
@@ -159,7 +187,7 @@ impl<'a> Gathering<'a> {
             group_names,
             client: filter.client.as_ref().map(|name| names.client_id(name)),
             by_client: query.group_by.contains(&Dimension::Client),
-            found: HashMap::new(),
+            found: HashMap::default(),
             is_too_much: false,
         })
     }
@@ -213,7 +241,7 @@ impl<'a> Gathering<'a> {
                     "SELECT bucket, client, route, {COLUMNS} FROM usage_{suffix} \
                      WHERE bucket = ?1 AND client = ?2"
                 );
-                let mut statement = file.prepare(&sql)?;
+                let mut statement = file.prepare_cached(&sql)?;
                 for bucket in (start..end).step_by(level.width() as usize) {
                     let mut rows = statement.query([bucket as i64, client.into()])?;
                     while let Some(row) = rows.next()? {
@@ -229,7 +257,7 @@ impl<'a> Gathering<'a> {
                     format!("0, route, {COLUMNS} FROM route_usage_{suffix}")
                 };
                 let sql = format!("SELECT bucket, {table} WHERE bucket >= ?1 AND bucket < ?2");
-                let mut statement = file.prepare(&sql)?;
+                let mut statement = file.prepare_cached(&sql)?;
                 let mut rows = statement.query([start as i64, end as i64])?;
                 while let Some(row) = rows.next()? {
                     self.add_row(row)?;
@@ -295,6 +323,29 @@ pub(super) fn waiting_errors(waiting: &Waiting, meta: &Meta, window: Window, fou
     }
 }
 
+/// The clients of the pieces of a window.
+pub(super) fn clients(
+    file: &Connection,
+    meta: &Meta,
+    window: Window,
+    found: &mut ClientSet,
+) -> rusqlite::Result<()> {
+    for Piece { level, start, end } in cover(meta.kept, window.start_s, window.end_s, None) {
+        // Hours have sets up to where they were rolled, and all days that are asked.
+        let has_sets = matches!(level, Level::Hour | Level::Day);
+        let sets_end = if has_sets {
+            meta.kept.rolled_to.clamp(start, end)
+        } else {
+            start
+        };
+        for bucket in (start..sets_end).step_by(level.width() as usize) {
+            roll::add_set(file, level, bucket, found)?;
+        }
+        roll::add_active(file, level, sets_end, end, found)?;
+    }
+    Ok(())
+}
+
 /// Failures in the pieces of a window.
 pub(super) fn errors(
     file: &Connection,
@@ -308,7 +359,7 @@ pub(super) fn errors(
              WHERE bucket >= ?1 AND bucket < ?2 GROUP BY provider, type",
             level.suffix()
         );
-        let mut statement = file.prepare(&sql)?;
+        let mut statement = file.prepare_cached(&sql)?;
         let mut rows = statement.query([start as i64, end as i64])?;
         while let Some(row) = rows.next()? {
             let text = |at| row.get::<_, String>(at).map(Arc::from);

@@ -255,7 +255,7 @@ fn next(
 fn rows_after(file: &Connection, meta: &Meta, from: Position) -> rusqlite::Result<u64> {
     let mut rows = 0;
     let mut end = i64::MAX as u64;
-    for level in Level::ALL {
+    for level in Level::FLUSHED {
         let start = meta.kept.of(level).max(from.second);
         let sql = format!(
             "SELECT count(*) FROM usage_{} WHERE bucket >= ?1 AND bucket < ?2",
@@ -273,6 +273,7 @@ const fn finer(level: Level) -> Option<Level> {
         Level::TenSeconds => None,
         Level::Minute => Some(Level::TenSeconds),
         Level::Hour => Some(Level::Minute),
+        Level::Day => Some(Level::Hour),
     }
 }
 
@@ -284,7 +285,7 @@ const fn hour_end(second: u64) -> u64 {
 /// The level whose rows go on at a position.
 fn level_at(file: &Connection, meta: &Meta, at: Position) -> rusqlite::Result<Option<Level>> {
     let hour = floor(at.second, Level::Hour.width());
-    for level in Level::ALL {
+    for level in Level::FLUSHED {
         let is_aligned = at.second.is_multiple_of(level.width());
         if meta.kept.of(level) <= at.second && is_aligned {
             return Ok(Some(level));

@@ -2,6 +2,7 @@
 
 mod clock;
 mod damage;
+mod days;
 mod full_disk;
 mod replay;
 mod retention;
@@ -12,7 +13,7 @@ use coo_llm_core::catalog::{ClientId, Route};
 use coo_llm_core::record::{Endpoint, Record, Tokens, UsageSource};
 use coo_llm_core::snapshot::Totals;
 use coo_llm_core::{Micros, NanoUsd, ShardWriter};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A Tuesday in 2023, at a full hour.
@@ -269,6 +270,13 @@ impl Rig {
             }
         }
         assert_eq!(left, 0, "{query:?} lacks groups");
+    }
+
+    fn check_clients(&self, window: Window) {
+        let (window, found) = self.history.clients(window, self.now).expect("an answer");
+        let within = |done: &&Done| (window.start_s..window.end_s).contains(&done.at_s);
+        let clients: BTreeSet<_> = self.done.iter().filter(within).map(|d| d.client).collect();
+        assert_eq!(found, clients.len() as u64, "{window:?}");
     }
 
     fn check_errors(&self, window: Window) {

@@ -1,13 +1,14 @@
 //! The writing connection: rows of one bucket a transaction, and what is too old.
 
 use super::Options;
-use super::level::{KeptFrom, Level, floor};
+use super::clients::ClientSet;
+use super::level::{Kept, Level, floor};
 use super::names::Unsaved;
-use super::schema;
 use super::sealed::Position;
 use super::sinks::Sinks;
 use super::usage::Usage;
 use super::waiting::Bucket;
+use super::{roll, schema};
 use coo_llm_core::UnixMillis;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 use std::collections::BTreeMap;
@@ -18,6 +19,9 @@ use std::time::Duration;
 const STEP: u64 = Level::Hour.width();
 /// Transactions of retention a flush: a day of each level.
 const STEPS_MAX: u32 = 24;
+/// Hours that are added to their days a flush; more than one only where they wait, as after
+/// a stop or of a history that had no days.
+const ROLLED_MAX: u32 = 24;
 /// A clock that is further ahead than this since the last time is not believed at once.
 const JUMP: u64 = 86_400_000;
 /// For so long nothing is removed after a jump ahead: who sets the clock back within it
@@ -43,7 +47,7 @@ fn instance(connection: &Connection) -> rusqlite::Result<u64> {
 pub(super) struct Meta {
     /// The first second of the history.
     pub(super) begins: u64,
-    pub(super) kept: KeptFrom,
+    pub(super) kept: Kept,
     pub(super) last_stamp: UnixMillis,
     /// Buckets that were written, ever: says which of them a view of the file has.
     pub(super) writes: u64,
@@ -51,24 +55,27 @@ pub(super) struct Meta {
 
 impl Meta {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Option<Self>> {
-        let mut statement = connection.prepare("SELECT value FROM meta WHERE name = ?1")?;
+        let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
         let mut value = |name: &str| -> rusqlite::Result<Option<u64>> {
             let value = statement.query_row([name], |row| row.get::<_, i64>(0));
             Ok(value.optional()?.and_then(|n| u64::try_from(n).ok()))
         };
-        let mut kept = [0; 3];
-        for level in Level::ALL {
-            let Some(from) = value(&format!("kept_from_{}", level.suffix()))? else {
+        let mut from = [0; 3];
+        for level in Level::FLUSHED {
+            let Some(kept) = value(&format!("kept_from_{}", level.suffix()))? else {
                 return Ok(None);
             };
-            kept[level as usize] = from;
+            from[level as usize] = kept;
         }
+        let Some(rolled_to) = value("rolled_to")? else {
+            return Ok(None);
+        };
         let (begins, last) = (value("begins")?, value("last_stamp_ms")?);
         let writes = value("writes")?;
         let all = begins.zip(last).zip(writes);
         Ok(all.map(|((begins, last), writes)| Self {
             begins,
-            kept: KeptFrom(kept),
+            kept: Kept { from, rolled_to },
             last_stamp: UnixMillis(last),
             writes,
         }))
@@ -79,21 +86,26 @@ impl Meta {
         let begins = floor(now.0 / 1000, Level::Hour.width());
         Self {
             begins,
-            kept: KeptFrom([begins; 3]),
+            kept: Kept {
+                from: [begins; 3],
+                rolled_to: begins,
+            },
             last_stamp: now,
             writes: 0,
         }
     }
 
     fn save(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let names = Level::ALL.map(|level| format!("kept_from_{}", level.suffix()));
-        let kept = names.iter().map(String::as_str).zip(self.kept.0);
+        let names = Level::FLUSHED.map(|level| format!("kept_from_{}", level.suffix()));
+        let kept = names.iter().map(String::as_str).zip(self.kept.from);
         let others = [
+            ("rolled_to", self.kept.rolled_to),
             ("begins", self.begins),
             ("last_stamp_ms", self.last_stamp.0),
             ("writes", self.writes),
         ];
-        let mut statement = connection.prepare("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
+        let mut statement =
+            connection.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
         for (name, value) in kept.chain(others) {
             statement.execute(params![name, value as i64])?;
         }
@@ -198,22 +210,34 @@ impl Writer {
         for ((_, route), usage) in &pairs {
             routes.entry(*route).or_default().add(usage);
         }
-        for level in Level::ALL {
+        // A day has nothing of an hour yet that goes on.
+        let is_late = start < self.meta.kept.rolled_to;
+        let levels = if is_late {
+            &Level::ALL[..]
+        } else {
+            &Level::FLUSHED[..]
+        };
+        for level in levels.iter().copied() {
             let at = floor(start, level.width());
             let sql = schema::upsert("usage", &["bucket", "client", "route"], level);
-            let mut upsert = transaction.prepare(&sql)?;
+            let mut upsert = transaction.prepare_cached(&sql)?;
             for ((client, route), usage) in &pairs {
                 usage.insert(&mut upsert, &[at, u64::from(*client), u64::from(*route)])?;
             }
             let sql = schema::upsert("route_usage", &["bucket", "route"], level);
-            let mut upsert = transaction.prepare(&sql)?;
+            let mut upsert = transaction.prepare_cached(&sql)?;
             for (route, usage) in &routes {
                 usage.insert(&mut upsert, &[at, u64::from(*route)])?;
             }
-            let mut upsert = transaction.prepare(&schema::upsert_errors(level))?;
+            let mut upsert = transaction.prepare_cached(&schema::upsert_errors(level))?;
             for ((provider, error), n) in &bucket.errors {
                 upsert.execute(params![at as i64, &**provider, *error, *n as i64])?;
             }
+        }
+        if is_late {
+            let mut clients = ClientSet::default();
+            pairs.keys().for_each(|(client, _)| clients.insert(*client));
+            roll::add_clients(&transaction, floor(start, STEP), &clients)?;
         }
         let meta = Meta {
             last_stamp: stamp.max(self.meta.last_stamp),
@@ -246,6 +270,31 @@ impl Writer {
         Ok(())
     }
 
+    /// Adds the hours that are over to their days, one a transaction. To be called when
+    /// nothing waits of what came before `stamp`.
+    pub(super) fn roll(&mut self, stamp: UnixMillis) -> rusqlite::Result<()> {
+        let over = floor(stamp.0 / 1000, STEP);
+        for _ in 0..ROLLED_MAX {
+            let from = self.meta.kept.rolled_to;
+            if from >= over {
+                break;
+            }
+            // Hours without rows are passed over at once.
+            let next = self.first_from(Level::Hour, from)?;
+            let next = next.filter(|next| *next < over);
+            let mut meta = self.meta;
+            meta.kept.rolled_to = next.map_or(over, |next| next + STEP);
+            let transaction = self.connection.transaction()?;
+            if let Some(next) = next {
+                roll::hour(&transaction, next)?;
+            }
+            meta.save(&transaction)?;
+            transaction.commit()?;
+            self.meta = meta;
+        }
+        Ok(())
+    }
+
     /// Removes rows that are past their retention, an hour of a level a transaction.
     pub(super) fn retire(&mut self, stamp: UnixMillis) -> rusqlite::Result<()> {
         if stamp.0.saturating_sub(self.last_seen.0) > JUMP {
@@ -255,7 +304,7 @@ impl Writer {
         if stamp < self.distrusts_until {
             return Ok(());
         }
-        for level in Level::ALL {
+        for level in Level::FLUSHED {
             let age = self.retention[level as usize].as_secs();
             let cutoff = floor((stamp.0 / 1000).saturating_sub(age), STEP);
             let cutoff = self.held(level, cutoff)?;
@@ -265,21 +314,27 @@ impl Writer {
                     break;
                 }
                 // Hours without rows are passed over at once.
-                let from = self
-                    .oldest(level)?
-                    .map_or(cutoff, |oldest| oldest.max(from));
+                let oldest = self.first_from(level, 0)?;
+                let from = oldest.map_or(cutoff, |oldest| oldest.max(from));
                 let mut meta = self.meta;
-                meta.kept.0[level as usize] = from.saturating_add(STEP).min(cutoff);
+                meta.kept.from[level as usize] = from.saturating_add(STEP).min(cutoff);
                 let transaction = self.connection.transaction()?;
                 let mut but = String::new();
                 for hour in self.sinks.begun().filter(|_| level != Level::Hour) {
                     let end = hour + STEP;
                     let _infallible = write!(but, " AND NOT (bucket >= {hour} AND bucket < {end})");
                 }
-                for table in ["usage", "route_usage", "errors"] {
-                    let suffix = level.suffix();
+                let tables = ["usage", "route_usage", "errors"].map(|table| (table, level));
+                // A day goes with its first hour: without it, it is no day.
+                let of_days = tables.map(|(table, _)| (table, Level::Day));
+                let sets = [Level::Hour, Level::Day].map(|level| ("clients", level));
+                let more = of_days.into_iter().chain(sets);
+                let more = more.filter(|_| level == Level::Hour);
+                for (table, of) in tables.into_iter().chain(more) {
+                    let suffix = of.suffix();
                     let sql = format!("DELETE FROM {table}_{suffix} WHERE bucket < ?1{but}");
-                    transaction.execute(&sql, [meta.kept.of(level) as i64])?;
+                    let mut delete = transaction.prepare(&sql)?;
+                    delete.execute([meta.kept.of(level) as i64])?;
                 }
                 meta.save(&transaction)?;
                 transaction.commit()?;
@@ -320,17 +375,16 @@ impl Writer {
         Ok(from)
     }
 
-    /// The hour that the oldest rows of a level are in.
-    fn oldest(&self, level: Level) -> rusqlite::Result<Option<u64>> {
+    /// The hour that the first rows of a level from a second on are in.
+    fn first_from(&self, level: Level, from: u64) -> rusqlite::Result<Option<u64>> {
         let suffix = level.suffix();
-        let sql = format!(
-            "SELECT min(bucket) FROM (SELECT min(bucket) AS bucket FROM usage_{suffix} \
-             UNION ALL SELECT min(bucket) FROM errors_{suffix})"
-        );
-        let oldest = self
-            .connection
-            .query_row(&sql, [], |row| row.get::<_, Option<i64>>(0))?;
-        Ok(oldest.map(|oldest| floor(oldest.cast_unsigned(), STEP)))
+        let first =
+            |table| format!("SELECT min(bucket) AS b FROM {table}_{suffix} WHERE bucket >= ?1");
+        let (usage, errors) = (first("usage"), first("errors"));
+        let sql = format!("SELECT min(b) FROM ({usage} UNION ALL {errors})");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let first = statement.query_row([from as i64], |row| row.get::<_, Option<i64>>(0))?;
+        Ok(first.map(|first| floor(first.cast_unsigned(), STEP)))
     }
 
     /// Puts everything into the main file, which then needs no other.

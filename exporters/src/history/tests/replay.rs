@@ -105,6 +105,7 @@ fn a_month_of_records_gives_exactly_what_the_list_gives() {
         if is_answerable(&rig, &query) {
             rig.check(&query);
             rig.check_errors(query.window);
+            rig.check_clients(query.window);
             asked += 1;
         }
     }
