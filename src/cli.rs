@@ -1,6 +1,6 @@
 //! The command line. A wrong call gives one line that says what and how to go on.
 
-use crate::{audit, demo, reprice};
+use crate::{audit, demo, export, reprice};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, value_parser};
 use coo_llm_http::control::audit::Anchor;
@@ -15,7 +15,7 @@ const RATE_DEFAULT: &str = "50";
 const RATE_MAX: i64 = 1_000_000;
 
 /// Subcommands of the schema that later versions have.
-const NOT_YET: [&str; 2] = ["plan", "export"];
+const NOT_YET: [&str; 1] = ["plan"];
 
 /// What was asked for.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) enum Command {
     CheckConfig { config: Option<PathBuf> },
     /// Price records of the past anew.
     Reprice(reprice::Options),
+    /// Write the history out.
+    Export(export::Options),
     /// Check the audit trail.
     AuditVerify(audit::Options),
     /// Hash a password.
@@ -121,10 +123,18 @@ fn program() -> clap::Command {
                 .about("Read a password from stdin and print its argon2id hash"),
         )
         .subcommand(
+            clap::Command::new("export")
+                .about("Write the history of some time out, for bills and archives")
+                .long_about(EXPORT)
+                .args(export_args())
+                .arg(config()),
+        )
+        .subcommand(
             clap::Command::new("reprice")
                 .about("Price usage records of the past anew, by prices that have dates")
                 .long_about(REPRICE)
-                .args(reprice_args()),
+                .args(reprice_args())
+                .arg(config().conflicts_with("input")),
         )
         .after_help("Exit codes: 0 fine, 1 configuration or usage error, 2 could not start.")
 }
@@ -149,20 +159,67 @@ fn audit_anchor() -> Arg {
         .help("A row that was written down elsewhere, and must be in the trail")
 }
 
+/// What `export --help` says.
+const EXPORT: &str = "\
+Writes the history of some time out, for bills and archives: a row a client, route and bucket, at the \
+width that is kept for its time. It reads the file as it is at one moment, whether the gateway runs or \
+not; what came since its last flush is not in it. See docs/export.md.";
+
+fn export_args() -> [Arg; 5] {
+    let moment = |name: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("T")
+            .required(true)
+            .value_parser(export::second)
+    };
+    [
+        moment("from").help(
+            "Rows from then on: unix seconds, RFC 3339 with its zone, or a date, which begins in UTC",
+        ),
+        moment("to").help("Rows before then"),
+        Arg::new("format")
+            .long("format")
+            .value_name("csv|jsonl|parquet")
+            .default_value("csv")
+            .value_parser(|text: &str| {
+                let known = export::Format::ALL.into_iter().find(|(name, _)| *name == text);
+                let format = known.map(|(_, format)| format);
+                format.ok_or("write csv, jsonl or parquet")
+            })
+            .help("How rows are written"),
+        Arg::new("output")
+            .long("output")
+            .value_name("FILE")
+            .default_value("-")
+            .value_parser(value_parser!(PathBuf))
+            .help("Where to; it appears when it is whole. - is stdout"),
+        Arg::new("force")
+            .long("force")
+            .action(clap::ArgAction::SetTrue)
+            .help("Replace the file that is there"),
+    ]
+}
+
 /// What `reprice --help` says.
 const REPRICE: &str = "\
-Prices usage records of the past anew, by prices that have dates.
+Prices usage of the past anew, by prices that have dates.
 
-Records are NDJSON in the format of POST /ingest/v1/records. Each goes to stdout as it came, but for \
-its cost_usd; the sums by model go to stderr. This version reads files; the store of the history will \
-be another source when it is there. See docs/prices.md.";
+With --input, records are NDJSON in the format of POST /ingest/v1/records. Each goes to stdout as it came, \
+but for its cost_usd; the sums by model go to stderr. Without it the history is priced: a report by month, \
+provider, model and client goes to stdout as CSV. The history knows sums of requests; what those do not \
+tell is counted and keeps its cost. See docs/prices.md.";
 
-fn reprice_args() -> [Arg; 4] {
+fn reprice_args() -> [Arg; 7] {
     let file = |name: &'static str| {
         Arg::new(name)
             .long(name)
             .value_name("FILE")
             .value_parser(value_parser!(PathBuf))
+    };
+    let flag = |name: &'static str, help: &'static str| {
+        let flag = Arg::new(name).long(name);
+        flag.action(clap::ArgAction::SetTrue).help(help)
     };
     let moment = |name: &'static str| {
         Arg::new(name)
@@ -176,7 +233,16 @@ fn reprice_args() -> [Arg; 4] {
         ),
         moment("from").help("Records from then on: 2026-01-31 or 2026-01-31T12:00:00Z; default: all"),
         moment("to").help("Records before then; default: all"),
-        file("input").help("The records; - is stdin"),
+        file("input").help("The records; - is stdin. Default: the history of the configuration"),
+        flag("write", "Give the history the new costs, while no gateway runs on it")
+            .conflicts_with("input"),
+        flag("leave-unclear", "Write also where some requests have no new cost and keep theirs")
+            .requires("write"),
+        flag(
+            "assume-standard",
+            "Take what the history does not tell as usual: the standard tier, short cache writes, known usage",
+        )
+        .conflicts_with("input"),
     ]
 }
 
@@ -206,6 +272,18 @@ fn command(matches: &ArgMatches) -> Command {
             seconds: matches.get_one("for").copied(),
             listen: matches.get_one("listen").copied(),
         }),
+        Some(("export", matches)) => {
+            let second = |name| matches.get_one::<u64>(name).copied();
+            let output = matches.get_one::<PathBuf>("output").cloned();
+            Command::Export(export::Options {
+                from_s: second("from").expect("`from` is required"),
+                to_s: second("to").expect("`to` is required"),
+                format: *matches.get_one("format").expect("`format` has a default"),
+                config: config(matches),
+                output: output.filter(|path| path.as_os_str() != "-"),
+                force: matches.get_flag("force"),
+            })
+        }
         Some(("reprice", matches)) => Command::Reprice(reprice::Options {
             table: matches
                 .get_one::<PathBuf>("table")
@@ -214,6 +292,12 @@ fn command(matches: &ArgMatches) -> Command {
             from: matches.get_one("from").copied(),
             to: matches.get_one("to").copied(),
             input: matches.get_one::<PathBuf>("input").cloned(),
+            config: config(matches),
+            wish: reprice::Wish {
+                write: matches.get_flag("write"),
+                leave_unclear: matches.get_flag("leave-unclear"),
+                are_standard: matches.get_flag("assume-standard"),
+            },
         }),
         Some(("audit", matches)) => match matches.subcommand() {
             Some(("verify", matches)) => Command::AuditVerify(audit::Options {
@@ -253,7 +337,12 @@ fn explain(error: &clap::Error, first: &str) -> String {
                 why.unwrap_or_default()
             )
         }
-        ErrorKind::ArgumentConflict => format!("'{argument}' is given twice"),
+        ErrorKind::ArgumentConflict => match text(ContextKind::PriorArg) {
+            Some(other) if other != argument => {
+                format!("'{argument}' does not go with '{other}'")
+            }
+            _ => format!("'{argument}' is given twice"),
+        },
         // Whatever else clap finds: its own first line.
         _ => {
             let whole = error.to_string();
@@ -323,10 +412,47 @@ mod tests {
             from: Some(coo_llm_core::UnixMillis(86_400_000)),
             to: None,
             input: Some(PathBuf::from("-")),
+            config: None,
+            wish: reprice::Wish::default(),
         };
         assert_eq!(
             call("reprice --table t.yaml --from 1970-01-02 --input -"),
+            Ok(Command::Reprice(options.clone()))
+        );
+        let options = reprice::Options {
+            input: None,
+            config: Some(PathBuf::from("x.yaml")),
+            wish: reprice::Wish {
+                write: true,
+                ..reprice::Wish::default()
+            },
+            ..options
+        };
+        assert_eq!(
+            call("reprice --table t.yaml --from 1970-01-02 --config x.yaml --write"),
             Ok(Command::Reprice(options))
+        );
+        let options = export::Options {
+            from_s: 86_400,
+            to_s: 172_800,
+            format: export::Format::Jsonl,
+            config: None,
+            output: None,
+            force: false,
+        };
+        assert_eq!(
+            call("export --from 1970-01-02 --to 172800 --format jsonl"),
+            Ok(Command::Export(options.clone()))
+        );
+        let options = export::Options {
+            format: export::Format::Csv,
+            output: Some(PathBuf::from("x.csv")),
+            force: true,
+            ..options
+        };
+        assert_eq!(
+            call("export --from 86400 --to 1970-01-03T01:00:00+01:00 --output x.csv --force"),
+            Ok(Command::Export(options))
         );
         let options = demo::Options {
             rate: 50,
@@ -356,10 +482,10 @@ mod tests {
             format!("coo-llm {}", env!("CARGO_PKG_VERSION"))
         );
         let help = print("--help");
-        for command in ["serve", "demo", "check-config", "hash-password"] {
+        for command in ["serve", "demo", "check-config", "export", "hash-password"] {
             assert!(help.contains(command), "{help}");
         }
-        assert!(!help.contains("plan") && !help.contains("export"), "{help}");
+        assert!(!help.contains("plan"), "{help}");
         assert!(print("serve --help").contains("--config <FILE>"));
     }
 
@@ -420,8 +546,12 @@ mod tests {
                 "'soon' does not fit '--from <T>': is not a moment in UTC, such as 2026-01-31 or 2026-01-31T12:00:00Z (see coo-llm reprice --help)",
             ),
             (
-                "export",
-                "`export` is not in this version yet (see coo-llm --help)",
+                "export --from 2026-01-01 --to 2026-02-01 --format xml",
+                "'xml' does not fit '--format <csv|jsonl|parquet>': write csv, jsonl or parquet (see coo-llm export --help)",
+            ),
+            (
+                "plan",
+                "`plan` is not in this version yet (see coo-llm --help)",
             ),
         ] {
             assert_eq!(call(line), Err(want.into()), "{line}");

@@ -3,7 +3,7 @@
 use crate::{exit, say};
 use coo_llm_config::{Document, Problems};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The file that is read where none is named.
@@ -26,6 +26,19 @@ pub(crate) fn load(named: Option<&Path>) -> Result<(String, Document), Problems>
     }
     let document = Document::load(path)?;
     Ok((path.display().to_string(), document))
+}
+
+/// Where the configuration has its history, for commands that read it.
+///
+/// # Errors
+/// The exit code, after a line that says why there is none.
+pub(crate) fn history(named: Option<&Path>) -> Result<PathBuf, ExitCode> {
+    let (source, document) = load(named).map_err(|problems| refuse(&problems))?;
+    let history = document.config.storage.history;
+    history.map(|history| history.path).ok_or_else(|| {
+        say::complain(format_args!("{source}: storage.history is not enabled"));
+        exit::usage()
+    })
 }
 
 /// Says in one line what is wrong and where to see the rest.

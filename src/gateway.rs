@@ -15,6 +15,7 @@ mod resolving;
 mod sinks;
 mod store_families;
 
+pub(crate) use budgets::now;
 pub(crate) use reloading::Source;
 
 use crate::logging::{self, LogGuard, LogHandle};

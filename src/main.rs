@@ -6,6 +6,7 @@ mod cli;
 mod config_file;
 mod demo;
 mod exit;
+mod export;
 mod gateway;
 mod hash_password;
 mod keys;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Ok(Command::Demo(options)) => demo::run(options),
         Ok(Command::AuditVerify(options)) => audit::run(&options),
         Ok(Command::CheckConfig { config }) => check_config::run(config.as_deref()),
+        Ok(Command::Export(options)) => export::run(&options),
         Ok(Command::Reprice(options)) => reprice::run(&options),
         Ok(Command::HashPassword) => hash_password::run(),
         Ok(Command::Print(text)) => {

@@ -1,21 +1,25 @@
 //! `coo-llm reprice`: what requests of the past would have cost at other prices.
 //!
-//! Records are lines of the ingest format. A line goes out as it came in but for its
-//! `cost_usd`; the sums go to stderr, so that the lines can be piped on.
+//! Records are lines of the ingest format, or the history. A line goes out as it came in but for
+//! its `cost_usd`; the sums go to stderr, so that the lines can be piped on. Of the history there
+//! is a report, and on demand it gets the new costs.
 
 mod line;
+mod store;
 mod summary;
 
 use crate::gateway::price_file;
-use crate::{exit, say};
+use crate::{config_file, exit, say};
 use coo_llm_config::DatedPrices;
 use coo_llm_core::UnixMillis;
+use coo_llm_exporters::history::{HistoryError, Window};
 use coo_llm_exporters::reprice::{Repricing, UsageRow};
 use line::Line;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+pub(crate) use store::Wish;
 
 /// The longest line that is read: 250 times a usual one.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
@@ -23,15 +27,19 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 const FAULTS_TOLD_MAX: u64 = 20;
 
 /// What was asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Options {
     pub(crate) table: PathBuf,
     /// Records from this moment on.
     pub(crate) from: Option<UnixMillis>,
     /// Records before this moment.
     pub(crate) to: Option<UnixMillis>,
-    /// Where the records are; `-` is stdin.
+    /// Where the records are; `-` is stdin, `None` the history.
     pub(crate) input: Option<PathBuf>,
+    /// The configuration that names the history.
+    pub(crate) config: Option<PathBuf>,
+    /// What to do with the history.
+    pub(crate) wish: Wish,
 }
 
 /// What became of the lines.
@@ -43,18 +51,15 @@ struct Done {
 }
 
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let Some(input) = &options.input else {
-        say::complain(
-            "history in a store is not in this version yet; name a file of records with --input, or - for stdin",
-        );
-        return exit::usage();
-    };
     let prices = match load(&options.table) {
         Ok(prices) => prices,
         Err(line) => {
             say::complain(line);
             return exit::usage();
         }
+    };
+    let Some(input) = &options.input else {
+        return reprice_history(options, &prices);
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let done = if input == Path::new("-") {
@@ -78,6 +83,56 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Err(error) => {
             say::complain(format_args!("{}: {error}", input.display()));
             exit::usage()
+        }
+    }
+}
+
+fn reprice_history(options: &Options, prices: &DatedPrices) -> ExitCode {
+    let path = match config_file::history(options.config.as_deref()) {
+        Ok(path) => path,
+        Err(code) => return code,
+    };
+    // Buckets have whole seconds.
+    let second = |moment: Option<UnixMillis>| moment.map(|moment| moment.0 / 1000);
+    let asked = Window {
+        start_s: second(options.from).unwrap_or(0),
+        end_s: second(options.to).unwrap_or(u64::MAX),
+    };
+    let mut told = Ok(());
+    let done = store::run(&path, asked, prices, options.wish, |report| {
+        let mut out = BufWriter::new(io::stdout().lock());
+        told = report.write(&mut out).and_then(|()| out.flush());
+        say::complain(report.summary());
+    });
+    match done {
+        Ok(()) => {
+            if options.wish.write {
+                say::complain(format_args!(
+                    "the history has these costs now: {}",
+                    path.display()
+                ));
+            }
+        }
+        Err(store::Failure::History(error @ HistoryError::InUse { .. })) => {
+            say::complain(format_args!("{error}; stop the gateway first"));
+            return exit::cannot_start();
+        }
+        Err(store::Failure::History(error)) => {
+            say::complain(error);
+            return exit::cannot_start();
+        }
+        Err(store::Failure::Unclear(requests)) => {
+            say::complain(format_args!(
+                "nothing was written: {requests} requests have no new cost; with --leave-unclear they keep theirs"
+            ));
+            return exit::usage();
+        }
+    }
+    match told {
+        Ok(()) => exit::FINE,
+        Err(error) => {
+            say::complain(format_args!("the report cannot be written: {error}"));
+            exit::cannot_start()
         }
     }
 }

@@ -131,6 +131,22 @@ impl DatedPrices {
         }
     }
 
+    /// The price of a model from `start` until `end`, if it is the same all the time: `None`
+    /// where it changes. An inner `None` is a price that is not known.
+    #[must_use]
+    pub fn find_during(
+        &self,
+        start: UnixMillis,
+        end: UnixMillis,
+        provider: &str,
+        model: &str,
+    ) -> Option<Option<Arc<PriceList>>> {
+        let first = self.find(start, provider, model);
+        let mut changes = self.tables.changes(start, end);
+        let is_same = changes.all(|from| self.find(from, provider, model) == first);
+        is_same.then_some(first)
+    }
+
     /// The price of a model for a request that ended at `time`; `None` where it is not known.
     #[must_use]
     pub fn find(&self, time: UnixMillis, provider: &str, model: &str) -> Option<Arc<PriceList>> {
@@ -183,6 +199,20 @@ mod tests {
     use super::*;
     use coo_llm_core::price::Bill;
     use coo_llm_core::record::Tokens;
+
+    #[test]
+    fn a_price_that_changes_inside_of_some_time_is_none_of_it() {
+        let text = "tables:\n  - { from: 2026-01-01, file: old.json }\n\
+                    \x20 - { from: 2026-02-01, file: old.json }\n\
+                    \x20 - { from: 2026-03-01, file: new.json }\n";
+        let prices = read(text).expect("three tables");
+        let day = |text: &str| moment(text).expect("a day");
+        let during = |start, end| prices.find_during(day(start), day(end), "openai", "gpt");
+        assert!(during("2026-01-15", "2026-03-01").is_some_and(|list| list.is_some()));
+        assert!(during("2026-01-15", "2026-03-02").is_none());
+        assert!(during("2025-01-01", "2026-01-01").is_some_and(|list| list.is_none()));
+        assert!(during("2025-12-31", "2026-01-02").is_none());
+    }
 
     fn read(text: &str) -> Result<DatedPrices, Vec<Problem>> {
         DatedPrices::read(text, &|name| {

@@ -51,11 +51,30 @@ impl<T> Dated<T> {
         let (_, value) = self.values.get(begun.checked_sub(1)?)?;
         Some(value)
     }
+
+    /// The moments after `start` and before `end` from which another value holds.
+    pub fn changes(&self, start: UnixMillis, end: UnixMillis) -> impl Iterator<Item = UnixMillis> {
+        let moments = self.values.iter().map(|(from, _)| *from);
+        moments.filter(move |from| (start..end).contains(from) && *from > start)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_are_those_inside() {
+        let values = [1, 5, 9].map(|from| (UnixMillis(from), from));
+        let dated = Dated::new(values).expect("three moments");
+        let changes = |start, end| -> Vec<_> {
+            let changes = dated.changes(UnixMillis(start), UnixMillis(end));
+            changes.map(|moment| moment.0).collect()
+        };
+        assert_eq!(changes(0, 10), [1, 5, 9]);
+        assert_eq!(changes(1, 9), [5]);
+        assert!(changes(5, 9).is_empty());
+    }
 
     #[test]
     fn a_moment_has_one_value() {

@@ -6,9 +6,11 @@
 
 mod bill;
 mod list;
+mod many;
 
 pub use bill::{Bill, Parts, ServiceTier};
 pub use list::PriceList;
+pub use many::Untold;
 
 use crate::record::Tokens;
 use crate::units::NanoUsd;

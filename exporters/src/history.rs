@@ -16,6 +16,7 @@
 //! its answer is exact to now. docs/history.md describes the file.
 
 mod by_client;
+mod archive;
 mod clients;
 mod error;
 mod file;
@@ -25,6 +26,7 @@ mod level;
 mod names;
 mod probe;
 mod query;
+mod repricing;
 mod roll;
 mod schema;
 mod sealed;
@@ -36,9 +38,11 @@ mod waiting;
 mod writer;
 
 pub use by_client::{ClientRow, Width};
+pub use archive::{Archive, ArchiveRow};
 pub use error::HistoryError;
 pub use latency::Latencies;
 pub use query::{Answer, Dimension, Errors, Filter, Group, POINTS_MAX, Query, Window};
+pub use repricing::{Rewrite, Rewritten};
 pub use sealed::{Next, Position, Sealed, SealedRow};
 pub use usage::Usage;
 

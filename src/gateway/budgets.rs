@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The wall clock; before 1970 is as good as 1970.
-pub(super) fn now() -> UnixMillis {
+pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     UnixMillis(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
 }

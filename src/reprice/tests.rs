@@ -8,6 +8,8 @@ fn options(from: Option<&str>, to: Option<&str>) -> Options {
         from: from.map(read),
         to: to.map(read),
         input: None,
+        config: None,
+        wish: Wish::default(),
     }
 }
 

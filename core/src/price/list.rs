@@ -5,8 +5,8 @@ use crate::units::NanoUsd;
 
 /// Prices that hold for requests with more input than `above` tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bracket {
-    above: u64,
+pub(super) struct Bracket {
+    pub(super) above: u64,
     prices: Prices,
 }
 
@@ -17,11 +17,11 @@ struct Bracket {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PriceList {
     /// Of the standard tier, whatever the length.
-    base: Prices,
+    pub(super) base: Prices,
     /// Of the standard tier, by falling bound.
-    longer: Box<[Bracket]>,
+    pub(super) longer: Box<[Bracket]>,
     /// Of the other tiers that have prices, by falling bound; each ends with its base.
-    tiers: Box<[(ServiceTier, Box<[Bracket]>)]>,
+    pub(super) tiers: Box<[(ServiceTier, Box<[Bracket]>)]>,
 }
 
 impl From<Prices> for PriceList {
@@ -98,7 +98,7 @@ fn brackets(longer: impl IntoIterator<Item = (u64, Prices)>) -> Box<[Bracket]> {
     brackets.into()
 }
 
-fn find<'b>(brackets: &'b [Bracket], bill: &Bill) -> Option<&'b Prices> {
+pub(super) fn find<'b>(brackets: &'b [Bracket], bill: &Bill) -> Option<&'b Prices> {
     let first = brackets.first()?;
     // The sum is made only for models that have bounds.
     let input = bill.whole_input();

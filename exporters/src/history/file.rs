@@ -145,15 +145,31 @@ pub(super) fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Whether it is a history of ours, and whole as far as can be told; its version.
-fn check(path: &Path, connection: &Connection) -> Result<i32, HistoryError> {
+/// A connection that writes nothing, for who reads much at once.
+pub(super) fn connect_archive(path: &Path) -> Result<Connection, HistoryError> {
+    // SQLite's own word for a file that is not there says nothing of it.
+    fs::metadata(path).map_err(|error| HistoryError::Folder {
+        path: path.to_owned(),
+        error,
+    })?;
+    let store = |error| HistoryError::of(path, error);
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(store)?;
+    connection.busy_timeout(BUSY_WAIT).map_err(store)?;
+    connection
+        .execute_batch("PRAGMA cell_size_check = ON;")
+        .map_err(store)?;
+    is_ours(path, &connection)?;
+    Ok(connection)
+}
+
+/// Whether it is a history of ours; its version.
+fn is_ours(path: &Path, connection: &Connection) -> Result<i32, HistoryError> {
     let store = |error| HistoryError::of(path, error);
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let path = || path.to_owned();
-    let (id, version) = (
-        pragma("application_id").map_err(store)?,
-        pragma("user_version").map_err(store)?,
-    );
+    let id = pragma("application_id").map_err(store)?;
+    let version = pragma("user_version").map_err(store)?;
     if id != schema::APPLICATION_ID {
         return Err(HistoryError::Foreign { path: path() });
     }
@@ -163,6 +179,14 @@ fn check(path: &Path, connection: &Connection) -> Result<i32, HistoryError> {
             version,
         });
     }
+    Ok(version)
+}
+
+/// Whether it is a history of ours, and whole as far as can be told; its version.
+fn check(path: &Path, connection: &Connection) -> Result<i32, HistoryError> {
+    let version = is_ours(path, connection)?;
+    let store = |error| HistoryError::of(path, error);
+    let path = || path.to_owned();
     let bytes = fs::metadata(path()).map_or(0, |file| file.len());
     if bytes <= CHECKED_BYTES_MAX {
         let found: String = connection

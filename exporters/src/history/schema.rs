@@ -112,6 +112,21 @@ fn insert(table: &str, key: &[&str], level: Level, rows: &str) -> String {
     )
 }
 
+/// Adds `?1` to the cost of a row and `?2` to its requests without a price.
+pub(super) fn change_cost(table: &str, key: &[&str], level: Level) -> String {
+    let key = key
+        .iter()
+        .zip(3..)
+        .map(|(name, n)| format!("{name} = ?{n}"));
+    let key: Vec<_> = key.collect();
+    format!(
+        "UPDATE {table}_{} SET cost_nano_usd = cost_nano_usd + ?1, unpriced = unpriced + ?2 \
+         WHERE {}",
+        level.suffix(),
+        key.join(" AND ")
+    )
+}
+
 /// Adds an error count to a level.
 pub(super) fn upsert_errors(level: Level) -> String {
     format!(

@@ -53,6 +53,10 @@ pub(super) struct Meta {
     pub(super) writes: u64,
 }
 
+fn is_version_1(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.pragma_query_value(None, "user_version", |row| Ok(row.get::<_, i32>(0)? == 1))
+}
+
 impl Meta {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Option<Self>> {
         let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE name = ?1")?;
@@ -67,8 +71,11 @@ impl Meta {
             };
             from[level as usize] = kept;
         }
-        let Some(rolled_to) = value("rolled_to")? else {
-            return Ok(None);
+        let rolled_to = match value("rolled_to")? {
+            Some(rolled_to) => rolled_to,
+            // Version 1 had no days.
+            None if is_version_1(connection)? => from[Level::Hour as usize],
+            None => return Ok(None),
         };
         let (begins, last) = (value("begins")?, value("last_stamp_ms")?);
         let writes = value("writes")?;
