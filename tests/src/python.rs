@@ -1,6 +1,6 @@
-//! Python environments with pinned packages: of `python/requirements.txt`, and of
+//! Python environments with pinned packages: of `python/requirements.txt`, of
 //! `python/prices/requirements.txt` and `python/openapi/requirements.txt`, whose packages want
-//! other versions of some.
+//! other versions of some, and of `python/export/requirements.txt`, which one test needs.
 //!
 //! Each is made once under the target folder, and made anew when its requirements change.
 
@@ -19,6 +19,12 @@ const PRICES: &str = concat!(
 const OPENAPI: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/python/openapi/requirements.txt"
+);
+
+/// The pinned reader of exports.
+const EXPORT: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/python/export/requirements.txt"
 );
 
 /// Written last, with the requirements that the environment was made from.
@@ -60,6 +66,15 @@ pub fn prices_interpreter() -> PathBuf {
 #[must_use]
 pub fn openapi_interpreter() -> PathBuf {
     environment("python-openapi", OPENAPI)
+}
+
+/// The interpreter of the environment that has DuckDB.
+///
+/// # Panics
+/// As [`interpreter`].
+#[must_use]
+pub fn export_interpreter() -> PathBuf {
+    environment("python-export", EXPORT)
 }
 
 fn environment(name: &str, requirements: &str) -> PathBuf {

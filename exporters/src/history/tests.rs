@@ -1,5 +1,6 @@
 //! The history against a list of everything that happened.
 
+mod archive;
 mod clock;
 mod damage;
 mod days;
