@@ -15,8 +15,8 @@
 //! over, and only whole ones are asked. A query takes the meter's increments first, so
 //! its answer is exact to now. docs/history.md describes the file.
 
-mod by_client;
 mod archive;
+mod by_client;
 mod clients;
 mod error;
 mod file;
@@ -37,8 +37,8 @@ mod usage;
 mod waiting;
 mod writer;
 
-pub use by_client::{ClientRow, Width};
 pub use archive::{Archive, ArchiveRow};
+pub use by_client::{ClientRow, Width};
 pub use error::HistoryError;
 pub use latency::Latencies;
 pub use query::{Answer, Dimension, Errors, Filter, Group, POINTS_MAX, Query, Window};
@@ -47,6 +47,7 @@ pub use sealed::{Next, Position, Sealed, SealedRow};
 pub use usage::Usage;
 
 use clients::ClientSet;
+use coo_llm_core::catalog::{NONE, OTHER};
 use coo_llm_core::record::ErrorType;
 use coo_llm_core::{Crossing, Meter, Snapshot, UnixMillis};
 use level::{Level, floor};
@@ -424,8 +425,8 @@ impl History {
     }
 
     /// How many clients there were in a window, exactly as of now, with what the window was
-    /// snapped to: [`Query::group_by`] the client has the same number of groups, but looks at
-    /// each row.
+    /// snapped to; `none` and `other` are nobody. [`Query::group_by`] the client has the same
+    /// groups, but looks at each row.
     ///
     /// # Errors
     /// Where the file cannot be read.
@@ -447,6 +448,11 @@ impl History {
         let added = query::clients(&file, &meta, window, &mut found);
         self.give_back(file);
         added.map_err(|error| HistoryError::of(&self.path, error))?;
+        for nobody in [NONE, OTHER] {
+            if let Some(client) = lock(&self.state).names.client_id(nobody) {
+                found.remove(client);
+            }
+        }
         Ok((window, found.len()))
     }
 

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn sums_tell_a_cost_where_nothing_else_decides() {
-        let flat = |nano| Prices {
+        let flat = |nano: u64| Prices {
             input: TokenPrice(nano * 1_000_000),
             output: TokenPrice(nano * 2_000_000),
             ..Prices::default()

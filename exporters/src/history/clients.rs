@@ -24,6 +24,12 @@ impl ClientSet {
         self.words[word] |= 1 << (client % 64);
     }
 
+    pub(super) fn remove(&mut self, client: u32) {
+        if let Some(word) = self.words.get_mut((client / 64) as usize) {
+            *word &= !(1 << (client % 64));
+        }
+    }
+
     pub(super) fn len(&self) -> u64 {
         let ones = self.words.iter().map(|word| u64::from(word.count_ones()));
         ones.sum()
@@ -81,6 +87,9 @@ mod tests {
                 ids.iter().for_each(|id| set.insert(*id));
                 union.add_stored(&set.encode()).expect("our own");
             }
+            union.insert(70_000);
+            union.remove(70_000);
+            union.remove(80_000);
             let expected: BTreeSet<u32> = one.union(&two).copied().collect();
             prop_assert_eq!(union.len(), expected.len() as u64);
             prop_assert_eq!(union.ids().collect::<BTreeSet<_>>(), expected);
