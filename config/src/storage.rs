@@ -81,6 +81,8 @@ pub struct InfluxSink {
     pub org: Option<String>,
     /// The bucket, or the database of the v1 API.
     pub bucket: String,
+    /// A PEM file of further root certificates for `https`.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A PostgreSQL sink.
@@ -242,7 +244,8 @@ impl Sink {
             None => {
                 // Which keys it may have depends on the type: do not call them unknown.
                 for key in [
-                    "addr", "password", "db", "cluster", "tls", "token", "org", "bucket", "url",
+                    "addr", "password", "db", "cluster", "tls", "token", "org", "bucket",
+                    "ca_file", "url",
                 ] {
                     s.field(key);
                 }
@@ -289,11 +292,17 @@ impl InfluxSink {
             base_url,
         );
         let bucket = s.required("bucket", "name the bucket to write to", non_empty);
+        let ca_file = s.optional("ca_file", non_empty).map(PathBuf::from);
+        let is_plain = |addr: &String| !addr.starts_with("https://");
+        if ca_file.is_some() && addr.as_ref().is_some_and(is_plain) {
+            s.complain("ca_file", "is only for an https:// URL; remove it");
+        }
         Some(Self {
             addr: addr?,
             token,
             org,
             bucket: bucket?,
+            ca_file,
         })
     }
 }

@@ -105,12 +105,7 @@ fn the_whole_schema_is_known() {
         .collect();
     assert_eq!(
         paths,
-        [
-            "server.webui.enabled",
-            "storage.runtime",
-            "storage.runtime",
-            "storage.runtime"
-        ]
+        ["server.webui.enabled", "storage.runtime", "storage.runtime"]
     );
 }
 

@@ -18,6 +18,7 @@
 mod aside;
 mod delivery;
 mod fault;
+pub mod influx;
 mod status;
 #[cfg(test)]
 mod tests;

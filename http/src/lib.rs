@@ -26,4 +26,4 @@ pub mod gateway;
 mod tls;
 pub mod wire;
 
-pub use tls::{Certificate, ServerTls, ServerTlsError};
+pub use tls::{Certificate, ServerTls, ServerTlsError, client_tls};

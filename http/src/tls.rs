@@ -4,4 +4,5 @@ mod client;
 mod server;
 
 pub(crate) use client::client_config;
+pub use client::client_tls;
 pub use server::{Certificate, ServerTls, ServerTlsError};

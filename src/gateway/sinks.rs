@@ -2,9 +2,11 @@
 
 use super::Failure;
 use super::budgets::now;
-use coo_llm_config::{Sink as Wanted, Storage};
+use coo_llm_config::{InfluxSink, Sink as Wanted, Storage};
 use coo_llm_exporters::history::History;
+use coo_llm_exporters::sinks::influx::{self, Influx};
 use coo_llm_exporters::sinks::{AsideFile, Delivery, Options, Sink, StatusHandle};
+use coo_llm_http::client_tls;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -14,6 +16,9 @@ use tokio::task::JoinSet;
 /// How long sinks may take rows after everything else has ended; what they did not take waits
 /// in the history for the next start.
 const LAST_ROUND_MAX: Duration = Duration::from_secs(10);
+
+/// How long a call of a sink may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The stores and the thread that serves them.
 #[derive(Debug)]
@@ -37,7 +42,6 @@ struct Deliveries<'a> {
 
 impl Deliveries<'_> {
     /// Serves a sink; the call must be made within the runtime.
-    #[expect(dead_code, reason = "the first sink comes with the next commit")]
     fn serve(&mut self, kind: &str, sink: impl Sink) {
         let same = |(name, _): &&Status| name.starts_with(kind);
         let name = match self.statuses.iter().filter(same).count() {
@@ -47,6 +51,7 @@ impl Deliveries<'_> {
         let mut file = AsideFile::new(&self.storage.spool.path, &name);
         let options = Options {
             interval: self.storage.flush_interval,
+            patience: PATIENCE,
             ..Options::new(&name)
         };
         let delivery = Delivery::new(
@@ -63,10 +68,27 @@ impl Deliveries<'_> {
     fn add(&mut self, wanted: &Wanted) -> Result<(), Failure> {
         match wanted {
             Wanted::Redis(_) => Err(not_built("redis")),
-            Wanted::Influx(_) => Err(not_built("influxdb")),
+            Wanted::Influx(wanted) => {
+                self.serve("influxdb", influx(wanted)?);
+                Ok(())
+            }
             Wanted::Postgres(_) => Err(not_built("postgres")),
         }
     }
+}
+
+fn influx(wanted: &InfluxSink) -> Result<Influx, Failure> {
+    let tls = client_tls(wanted.ca_file.as_deref())
+        .map_err(|error| Failure::Config(format!("storage.runtime: influxdb: {error}")))?;
+    Influx::new(influx::Options {
+        url: wanted.addr.clone(),
+        token: wanted.token.as_ref().map(|token| token.expose().to_owned()),
+        org: wanted.org.clone(),
+        bucket: wanted.bucket.clone(),
+        tls: (*tls).clone(),
+        patience: PATIENCE,
+    })
+    .map_err(|error| Failure::system("the sink influxdb", error))
 }
 
 fn not_built(kind: &str) -> Failure {

@@ -26,6 +26,7 @@ pub mod authority;
 pub mod client;
 pub mod exposition;
 pub mod gateway;
+pub mod influx;
 pub mod mixed_load;
 pub mod oracle;
 pub mod patience;

@@ -13,6 +13,17 @@ pub(crate) struct Trust {
     pub(crate) further_roots: [u8; 32],
 }
 
+/// TLS towards a store: trusts whom providers' TLS trusts, and the roots of a PEM file.
+///
+/// # Errors
+/// One line that names the file and why it cannot be used.
+pub fn client_tls(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+    let trust = client_config(ca_file);
+    trust
+        .map(|trust| trust.config)
+        .map_err(|(path, reason)| format!("ca_file {}: {reason}", path.display()))
+}
+
 /// Trusts the system's roots, or Mozilla's where the system has none, and those of a PEM file.
 ///
 /// # Errors

@@ -3,13 +3,15 @@
 use std::process::{Command, Stdio};
 
 /// (a program that shows that it is there, the Debian package that brings it).
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("prometheus", "prometheus"),
     ("sqlite3", "sqlite3"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("curl", "curl"),
     ("valgrind", "valgrind"),
+    ("influxd", "influxdb"),
+    ("victoria-metrics", "victoria-metrics"),
 ];
 
 /// Debian keeps venv in a package of its own, where `ensurepip` is the part that is missing.
