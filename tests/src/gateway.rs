@@ -300,6 +300,16 @@ impl Gateway {
         self.signal(Signal::HUP);
     }
 
+    /// Stops its threads where they are; the kernel goes on accepting for it.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused one go on.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let sent = kill_process(pid.expect("a child's pid is positive"), signal);

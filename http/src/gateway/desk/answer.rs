@@ -43,49 +43,71 @@ const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 pub(super) type Reply = Response<ReplyBody>;
 
+/// A request to a model whose head is whole: its record is made from here on, whatever happens.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    settlement: Settlement,
+    /// Who asks; `None` where the path is none, or the method is another one.
+    client: Option<Result<usize, ErrorKind>>,
+}
+
+/// What a path is asked with.
+fn allowed(target: &Target<'_>) -> Option<Method> {
+    match target {
+        Target::Forward(_) | Target::Generate(..) => Some(Method::POST),
+        Target::Models | Target::Model(_) => Some(Method::GET),
+        Target::Unknown | Target::Ingest | Target::Control => None,
+    }
+}
+
 impl Desk {
-    /// Answers one request.
+    /// Begins a request, at once: hyper drops what it has called and not looked at yet where
+    /// the client closes in the same moment, and the record is made by that drop then.
+    /// `None` where it is no request to a model.
+    pub(crate) fn begin(
+        self: &Rc<Self>,
+        request: &Request<Incoming>,
+        watch: &Watch,
+    ) -> Option<Begun> {
+        let target = Target::of(request.uri().path());
+        let endpoint = match target {
+            Target::Control | Target::Ingest => return None,
+            Target::Forward(endpoint) | Target::Generate(endpoint, _) => endpoint,
+            Target::Models | Target::Model(_) => Endpoint::Models,
+            Target::Unknown => Endpoint::Other,
+        };
+        let header = request.headers().get(X_REQUEST_ID);
+        let request_id = self.request_id(header.map(HeaderValue::as_bytes));
+        let mut settlement = Settlement::new(Rc::clone(self), endpoint, request_id);
+        let is_asked_so = allowed(&target).is_some_and(|method| method == *request.method());
+        let client = is_asked_so.then(|| self.client(request.headers(), watch));
+        if let Some(Ok(client)) = client {
+            settlement.of_client(client);
+        }
+        Some(Begun { settlement, client })
+    }
+
+    /// Answers one request; `begun` is what [`begin`](Self::begin) made of it.
     pub(crate) async fn answer(
         self: &Rc<Self>,
         request: Request<Incoming>,
+        begun: Option<Begun>,
         peer: SocketAddr,
         watch: &Watch,
     ) -> Reply {
         let (parts, body) = request.into_parts();
         let target = Target::of(parts.uri.path());
-        if target == Target::Control {
-            return self.hand_over(parts, body, peer).await;
-        }
-        if target == Target::Ingest {
-            return self.ingest(parts, body, watch).await;
-        }
-        let endpoint = match target {
-            Target::Forward(endpoint) | Target::Generate(endpoint, _) => endpoint,
-            Target::Models | Target::Model(_) => Endpoint::Models,
-            Target::Unknown | Target::Ingest | Target::Control => Endpoint::Other,
-        };
-        let header = parts.headers.get(X_REQUEST_ID).map(HeaderValue::as_bytes);
-        let request_id = self.request_id(header);
-        let mut settlement = Settlement::new(Rc::clone(self), endpoint, request_id);
-
-        let allowed = match target {
-            Target::Forward(_) | Target::Generate(..) => Method::POST,
-            Target::Models | Target::Model(_) => Method::GET,
-            Target::Unknown | Target::Ingest | Target::Control => {
-                return refuse(settlement, &Refusal::new(ErrorKind::UnknownEndpoint));
+        let Some(Begun { settlement, client }) = begun else {
+            if target == Target::Ingest {
+                return self.ingest(parts, body, watch).await;
             }
+            return self.hand_over(parts, body, peer).await;
         };
-        if parts.method != allowed {
-            let mut reply = refuse(settlement, &Refusal::new(ErrorKind::MethodNotAllowed));
-            let allow = HeaderValue::from_str(allowed.as_str()).expect("a method is ASCII");
-            reply.headers_mut().insert(ALLOW, allow);
-            return reply;
-        }
-        let client = match self.client(&parts.headers, watch) {
-            Ok(client) => client,
-            Err(kind) => return refuse(settlement, &Refusal::new(kind)),
+        let client = match client {
+            Some(Ok(client)) => client,
+            Some(Err(kind)) => return refuse(settlement, &Refusal::new(kind)),
+            None => return refused_method(settlement, allowed(&target)),
         };
-        settlement.of_client(client);
         match target {
             Target::Models => {
                 let list = models::list(&self.plan, &self.plan.clients[client]);
@@ -413,6 +435,17 @@ fn usd(cost: NanoUsd) -> HeaderValue {
 }
 
 /// A path segment without its percent signs; what is no UTF-8 then stays as it was.
+/// A path that is none, or one that is asked with another method.
+fn refused_method(settlement: Settlement, allowed: Option<Method>) -> Reply {
+    let Some(allowed) = allowed else {
+        return refuse(settlement, &Refusal::new(ErrorKind::UnknownEndpoint));
+    };
+    let mut reply = refuse(settlement, &Refusal::new(ErrorKind::MethodNotAllowed));
+    let allow = HeaderValue::from_str(allowed.as_str()).expect("a method is ASCII");
+    reply.headers_mut().insert(ALLOW, allow);
+    reply
+}
+
 fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

@@ -148,11 +148,12 @@ async fn run(
     let service = service_fn(|request: Request<Incoming>| {
         // The one of now: it answers this request to its end, whatever is reloaded.
         let (desk, watch) = (desks.current(), Rc::clone(watch));
+        let begun = desk.begin(&request, &watch);
         // Boxed: it has 9 KB, which hyper would move twice a request and hold for each
         // connection, idle ones too.
         Box::pin(async move {
             watch.works();
-            let reply = desk.answer(request, peer, &watch).await;
+            let reply = desk.answer(request, begun, peer, &watch).await;
             Ok::<_, Infallible>(reply.map(|body| body.watched(watch)))
         })
     });
