@@ -176,10 +176,9 @@ impl Window {
         for cell in &self.cells {
             for word in cell.iter() {
                 let word = word.load(Ordering::Relaxed);
-                if age(word, slot) < SLOTS as u64 {
-                    // Sums of 2^40 overflow only above 2^24 words.
-                    used = used.saturating_add(count(word));
-                }
+                // Without a branch: which of sixteen words are old is as good as random. Sums
+                // of 2^40 overflow only above 2^24 words.
+                used += count(word) & u64::from(is_of_window(word, slot)).wrapping_neg();
             }
         }
         used
@@ -262,9 +261,29 @@ const fn age(word: u64, slot: u64) -> u64 {
     }
 }
 
+/// Whether a word's [`age`] is below [`SLOTS`], by one comparison.
+#[inline]
+const fn is_of_window(word: u64, slot: u64) -> bool {
+    let ahead = SLOTS as u64;
+    slot.wrapping_add(ahead).wrapping_sub(number(word)) & NUMBER_MASK < 2 * ahead
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_of_the_window_is_what_is_young_enough(
+            slot in prop_oneof![any::<u64>(), (0u64..64).prop_map(|n| NUMBER_MASK - 32 + n)],
+            back in prop_oneof![-40i64..40, any::<i64>()],
+            amount in any::<u64>(),
+        ) {
+            let word = pack(slot.wrapping_add_signed(back), amount);
+            prop_assert_eq!(is_of_window(word, slot), age(word, slot) < SLOTS as u64);
+        }
+    }
 
     fn one() -> (Window, Seat) {
         let seat = Seat::all(1).pop().expect("one");

@@ -89,13 +89,17 @@ impl Desk {
         estimate: Estimate,
         now: Instant,
     ) -> Option<(u64, Wait)> {
-        let now_ms = self.plan.millis(now);
-        let plan = &self.plan.providers[provider];
-        let aside = plan.keys[key].aside.until(now_ms);
-        let aside = aside.map(|(at, why)| (at - now_ms, Wait::Aside(why)));
+        let aside = self.aside(provider, key, now);
         let full = self.limits.key_wait(provider, key, estimate, now);
         let full = full.map(|(ms, limit)| (ms, Wait::Limit(limit)));
         aside.into_iter().chain(full).max_by_key(|(ms, _)| *ms)
+    }
+
+    /// How long a key is set aside, in milliseconds.
+    fn aside(&self, provider: usize, key: usize, now: Instant) -> Option<(u64, Wait)> {
+        let now_ms = self.plan.millis(now);
+        let aside = self.plan.providers[provider].keys[key].aside.until(now_ms);
+        aside.map(|(at, why)| (at - now_ms, Wait::Aside(why)))
     }
 
     /// Whether a provider has a usable key but this one.
@@ -149,12 +153,16 @@ impl Desk {
         }
         let (algorithm, estimate) = (self.plan.policy.algorithm, way.estimate);
         // Between look and take another worker may be faster: once a key, it is looked again.
-        let tries = 0..self.plan.providers[provider].keys.len();
-        let (key, claim) = tries
+        let keys = self.plan.providers[provider].keys.len();
+        let (key, claim) = (0..keys)
             .map_while(|_| {
                 self.keys[provider].choose(algorithm, now, |key| {
-                    let wait = || self.key_wait(provider, key, estimate, now);
-                    Some(key) != not && wait().is_none()
+                    // Of one that is the only one it is enough to take.
+                    let may = || match keys {
+                        1 => self.aside(provider, key, now).is_none(),
+                        _ => self.key_wait(provider, key, estimate, now).is_none(),
+                    };
+                    Some(key) != not && may()
                 })
             })
             .find_map(|key| {

@@ -72,26 +72,36 @@ impl Standing {
 
     fn put_windows(&self, headers: &mut HeaderMap) {
         let mut out = BytesMut::with_capacity(VALUES_BYTES);
-        for (names, window) in NAMES.into_iter().zip(self.windows) {
-            let [limit_name, remaining_name, reset_name] = names;
+        // Where each value ends.
+        let mut ends = [[0; 3]; 2];
+        for (window, ends) in self.windows.iter().zip(&mut ends) {
             let Some((limit, level)) = window else {
-                for name in [limit_name, remaining_name, reset_name] {
-                    headers.remove(name);
-                }
                 continue;
             };
-            push_number(&mut out, limit);
-            headers.insert(limit_name, value(&mut out));
+            push_number(&mut out, *limit);
+            ends[0] = out.len();
             push_number(&mut out, level.remaining);
-            headers.insert(remaining_name, value(&mut out));
+            ends[1] = out.len();
             push_duration(&mut out, level.reset_ms);
-            headers.insert(reset_name, value(&mut out));
+            ends[2] = out.len();
+        }
+        let values = out.freeze();
+        let mut from = 0;
+        let mut value = |end: usize| {
+            let value = values.slice(from..end);
+            from = end;
+            HeaderValue::from_maybe_shared(value).expect("digits and letters")
+        };
+        for ((names, window), ends) in NAMES.into_iter().zip(&self.windows).zip(ends) {
+            for (name, end) in names.into_iter().zip(ends) {
+                if window.is_some() {
+                    headers.insert(name, value(end));
+                } else {
+                    headers.remove(name);
+                }
+            }
         }
     }
-}
-
-fn value(out: &mut BytesMut) -> HeaderValue {
-    HeaderValue::from_maybe_shared(out.split().freeze()).expect("digits and letters")
 }
 
 fn push_number(out: &mut BytesMut, mut number: u64) {
