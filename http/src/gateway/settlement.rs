@@ -77,9 +77,15 @@ impl Trying {
     }
 }
 
-/// See the module.
+/// A request that is not settled yet; see the module.
+///
+/// Boxed: each step of a request is given it, and the futures of the steps that lie in each
+/// other had its 630 bytes twice each.
+pub(crate) type Settlement = Box<Unsettled>;
+
+/// See [`Settlement`].
 #[derive(Debug)]
-pub(crate) struct Settlement {
+pub(crate) struct Unsettled {
     desk: Rc<Desk>,
     request_id: RequestId,
     arrived: Instant,
@@ -105,9 +111,9 @@ pub(crate) struct Settlement {
     is_settled: bool,
 }
 
-impl Settlement {
-    pub(crate) fn new(desk: Rc<Desk>, endpoint: Endpoint, request_id: RequestId) -> Self {
-        Self {
+impl Unsettled {
+    pub(crate) fn new(desk: Rc<Desk>, endpoint: Endpoint, request_id: RequestId) -> Settlement {
+        Box::new(Self {
             desk,
             request_id,
             arrived: Instant::now(),
@@ -125,7 +131,7 @@ impl Settlement {
             limited: None,
             limited_key: None,
             is_settled: false,
-        }
+        })
     }
 
     pub(crate) fn request_id(&self) -> &RequestId {
@@ -268,18 +274,18 @@ impl Settlement {
     }
 
     /// The answer is the gateway's own.
-    pub(crate) fn refuse(mut self, refusal: &Refusal) {
+    pub(crate) fn refuse(mut self: Box<Self>, refusal: &Refusal) {
         self.status = refusal.kind.status();
         self.settle(Some(refusal.error));
     }
 
     /// The request is over; `error` is why it failed, if it did.
-    pub(crate) fn finish(mut self, error: Option<ErrorType>) {
+    pub(crate) fn finish(mut self: Box<Self>, error: Option<ErrorType>) {
         self.settle(error);
     }
 
     /// The request is over, without a provider.
-    pub(crate) fn finish_with(mut self, status: u16) {
+    pub(crate) fn finish_with(mut self: Box<Self>, status: u16) {
         self.status = status;
         self.settle(None);
     }
@@ -479,7 +485,7 @@ impl Settlement {
     }
 }
 
-impl Drop for Settlement {
+impl Drop for Unsettled {
     fn drop(&mut self) {
         if !self.is_settled {
             self.status = CLIENT_CLOSED_REQUEST;

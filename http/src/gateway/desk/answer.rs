@@ -11,7 +11,7 @@ use crate::gateway::paths::Target;
 use crate::gateway::relay::{Patience, Relay};
 use crate::gateway::reply::ReplyBody;
 use crate::gateway::server::Watch;
-use crate::gateway::settlement::{Seen, Settlement};
+use crate::gateway::settlement::{Seen, Settlement, Unsettled};
 use crate::gateway::upstream::UpstreamBody;
 use crate::wire::envelope::Envelope;
 use crate::wire::gemini::request::output_tokens_max;
@@ -78,7 +78,7 @@ impl Desk {
         };
         let header = request.headers().get(X_REQUEST_ID);
         let request_id = self.request_id(header.map(HeaderValue::as_bytes));
-        let mut settlement = Settlement::new(Rc::clone(self), endpoint, request_id);
+        let mut settlement = Unsettled::new(Rc::clone(self), endpoint, request_id);
         let is_asked_so = allowed(&target).is_some_and(|method| method == *request.method());
         let client = is_asked_so.then(|| self.client(request.headers(), watch));
         if let Some(Ok(client)) = client {
