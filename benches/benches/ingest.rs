@@ -4,6 +4,10 @@
 //! read by simd-json; read, priced and given their series; claimed and recorded too. The
 //! rows of `serde_json` read the same lines into the same checked values, and do the rest
 //! in the same way.
+//!
+//! `ingest --count WHAT PASSES` under callgrind does so many passes over the lines and nothing
+//! else, `WHAT` being `read`, `taken-in`, `read-serde` or `taken-in-serde`: instructions a
+//! record are the difference of two numbers of passes by that of their records.
 
 use coo_llm_config::{Config, Ingest};
 use coo_llm_core::catalog::ClientId;
@@ -13,7 +17,7 @@ use coo_llm_core::{Meter, Micros, NanoUsd, UnixMillis};
 use coo_llm_http::gateway::ingest::{Batch, Claim, Intake, Ledger};
 use coo_llm_http::gateway::{Plan, PriceBook};
 use coo_llm_http::wire::ingest::{Lines, Parser, Text};
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -262,4 +266,49 @@ fn ingest(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, ingest);
-criterion_main!(benches);
+
+/// Passes for callgrind. Ids are new in each, as the ledger is.
+fn count(what: &str, passes: u64) {
+    let body = body();
+    let config: Config = coo_llm_config::parse(CONFIG, &|_| None).expect("a configuration");
+    let meter = Meter::new(100_000);
+    let plan = Plan::new(&config, &meter).expect("a plan");
+    let prices = PriceBook::new(&plan, None);
+    match what {
+        "read" => {
+            let mut parser = Parser::default();
+            for _ in 0..passes {
+                lines(&body, |text| {
+                    black_box(parser.parse(text)).expect("each line is a record");
+                });
+            }
+        }
+        "read-serde" => {
+            for _ in 0..passes {
+                lines(&body, |text| {
+                    let line: Line<'_> = serde_json::from_slice(text).expect("each is a record");
+                    black_box((line.tokens(), line.cost(), line));
+                });
+            }
+        }
+        "taken-in" => {
+            let mut intake = Intake::default();
+            take_in(&body, (&plan, &prices), &meter, &mut intake, passes);
+        }
+        "taken-in-serde" => {
+            take_in_serde(&body, &meter, &mut Names::default(), passes);
+        }
+        _ => unreachable!("there is no {what} to count"),
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, what, passes] = &arguments[..]
+        && flag == "--count"
+    {
+        return count(what, passes.parse().expect("a number of passes"));
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

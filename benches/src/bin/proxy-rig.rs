@@ -4,7 +4,7 @@
 //! proxy-rig proxy   [--with BIN --without BIN] [--rounds N] [--seconds N] [--runtime tokio] [--driver epoll]
 //! proxy-rig latency [--with BIN --without BIN] [--rounds N]
 //! proxy-rig runtimes --with BIN [--rounds N] [--seconds N]
-//! proxy-rig icount  [--with BIN --without BIN] [--requests N] [--keep FILE]
+//! proxy-rig icount  [--with BIN --without BIN] [--requests N] [--keep FILE] [--duties none|prices|all]
 //! proxy-rig field   [--with BIN] [--rounds N] [--seconds N]       beside nginx, Envoy, LiteLLM, Portkey
 //! proxy-rig onoff   [--with BIN --without BIN] [--rounds N] [--seconds N]
 //! proxy-rig soak    [--with BIN] [--seconds N]
@@ -18,7 +18,7 @@
 )]
 
 use coo_llm_benches::rig::cores::{self, LOAD};
-use coo_llm_benches::rig::gateway::{self, Gateway, RunsOn, Setup};
+use coo_llm_benches::rig::gateway::{self, Duties, Gateway, RunsOn, Setup};
 use coo_llm_benches::rig::nginx::Nginx;
 use coo_llm_benches::rig::upstream::{self, Upstream};
 use coo_llm_benches::rig::wrk::{CONNECTIONS, Wrk};
@@ -50,6 +50,7 @@ struct Options {
     runtime: String,
     driver: String,
     keep: Option<PathBuf>,
+    duties: Duties,
 }
 
 impl Options {
@@ -64,6 +65,7 @@ impl Options {
             runtime: "auto".to_owned(),
             driver: "auto".to_owned(),
             keep: None,
+            duties: Duties::Prices,
         };
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -77,6 +79,7 @@ impl Options {
                 "--requests" => options.requests = value.parse().map_err(bad)?,
                 "--runtime" => options.runtime = value,
                 "--driver" => options.driver = value,
+                "--duties" => options.duties = duties(&value)?,
                 "--keep" => options.keep = Some(value.into()),
                 _ => return Err(format!("{name} is not known")),
             }
@@ -387,6 +390,15 @@ fn latency(options: &Options) -> Outcome<()> {
     Ok(())
 }
 
+fn duties(name: &str) -> Outcome<Duties> {
+    match name {
+        "none" => Ok(Duties::None),
+        "prices" => Ok(Duties::Prices),
+        "all" => Ok(Duties::All),
+        _ => Err(format!("--duties is none, prices or all, not {name}")),
+    }
+}
+
 fn count(options: &Options) -> Outcome<()> {
     const REPEATS: usize = 3;
     let folder = TempDir::new().map_err(|error| error.to_string())?;
@@ -405,6 +417,7 @@ fn count(options: &Options) -> Outcome<()> {
             let (few, many) = (options.requests / 4, options.requests);
             let setup = Setup {
                 on,
+                duties: options.duties,
                 ..Setup::usual(MODELS[subject])
             };
             let n = icount::a_request(binary, &upstream, &setup, few, many, keep)?;

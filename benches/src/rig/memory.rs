@@ -9,7 +9,7 @@ use super::gateway::{Duties, Gateway, Setup};
 use super::load::Caller;
 use super::upstream::Upstream;
 use super::{CLIENT_KEY, Outcome, load_average};
-use crate::stats::{median, quantile};
+use crate::stats::{median, quantile, slope};
 use coo_llm_tests::mixed_load::MixedLoad;
 use coo_llm_tests::resident::resident_bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -23,6 +23,10 @@ const SPARE_DESCRIPTORS: u64 = 256;
 const WARM: usize = 2_000;
 
 const MB: f64 = 1e6;
+/// How often a soak says how it stands.
+const INTERVAL_S: u32 = 30;
+/// Intervals that a slope leaves out.
+const WARM_INTERVALS: usize = 4;
 
 fn started(binary: &Path, policy: &str) -> Outcome<(Upstream, Gateway)> {
     cores::move_here(LOAD)?;
@@ -48,10 +52,18 @@ pub fn soak(binary: &Path, seconds: u32) -> Outcome<()> {
     let load = MixedLoad::start(gateway.addr, CLIENT_KEY, MODEL);
     let start = Instant::now();
     let mut resident = Vec::new();
+    // The median of each interval, by the minute of its middle.
+    let mut by_time = Vec::new();
+    println!("| seconds | RSS MB (median of the interval) |\n| --- | --- |");
     for second in 1..=seconds {
         let next = start + Duration::from_secs(u64::from(second));
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         resident.push(resident_bytes(pid) as f64 / MB);
+        if second % INTERVAL_S == 0 {
+            let mb = median(&resident[resident.len() - INTERVAL_S as usize..]);
+            println!("| {second} | {mb:.3} |");
+            by_time.push((f64::from(second - INTERVAL_S / 2) / 60.0, mb));
+        }
     }
     let sent = load
         .stop()
@@ -83,6 +95,14 @@ pub fn soak(binary: &Path, seconds: u32) -> Outcome<()> {
         "\nmedian of the last quarter - of the first: {:.0} kB, {:.2} bytes a request",
         growth / 1e3,
         growth / sent.total() as f64
+    );
+    // What is made once, such as buffers and rows of the first hour, is over by then.
+    let (a_minute, error) = slope(&by_time[by_time.len().min(WARM_INTERVALS)..]);
+    println!(
+        "slope after {} s: {:.1} kB a minute, standard error {:.1}",
+        INTERVAL_S * WARM_INTERVALS as u32,
+        a_minute * MB / 1e3,
+        error * MB / 1e3
     );
     println!(
         "sent {} ({sent:?}), /metrics {counted}, ledger {served}; load average at the end: {}",
