@@ -13,6 +13,7 @@ mod counters;
 mod intake;
 mod ledger;
 mod report;
+mod routes;
 mod unpacker;
 
 pub use counters::{IngestCounters, Tally};

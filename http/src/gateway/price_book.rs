@@ -3,17 +3,18 @@
 
 use super::plan::{ModelPlan, ModelPrice, Plan};
 use coo_llm_config::{Found, PriceTable};
-use coo_llm_core::NanoUsd;
-use coo_llm_core::price::{Bill, PriceList};
-use coo_llm_core::record::Tokens;
+use coo_llm_core::price::PriceList;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The prices of a plan's models; see the module. It fits the [`Plan`] that it was made
 /// for and no other.
 #[derive(Debug, Default)]
 pub struct PriceBook {
     providers: Vec<OfProvider>,
+    /// Another one for each book, for those who remember what they read in it.
+    pub(crate) number: u64,
 }
 
 /// A book as one worker counts who uses it, so that a request keeps the one it began with.
@@ -59,8 +60,12 @@ impl PriceBook {
                 },
             }
         });
+        /// 0 is the book without prices.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             providers: providers.collect(),
+            // Relaxed: only that no two are the same.
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -86,27 +91,21 @@ impl PriceBook {
         }
     }
 
-    /// What tokens cost at a provider, by its name and the model's, in the standard tier;
-    /// `None` where that is not known. The plan is that of the book.
-    pub(crate) fn cost(
-        &self,
-        plan: &Plan,
-        provider: &str,
-        model: &str,
-        tokens: &Tokens,
-    ) -> Option<NanoUsd> {
+    /// The price of a model at a provider, both by name; `None` where it is not known. The
+    /// plan is that of the book.
+    pub(crate) fn named(&self, plan: &Plan, provider: &str, model: &str) -> Option<Arc<PriceList>> {
         let at = plan
             .providers
             .iter()
             .position(|plan| *plan.id == *provider)?;
         let provider = &plan.providers[at];
-        let bill = Bill::from(*tokens);
-        match provider.models.get(model) {
-            Some(model) => self.of(at, model)?.cost(&bill),
-            None if provider.takes_any => match &self.providers.get(at)?.others {
-                Others::All(list) => list.cost(&bill),
-                Others::ByName(lists) => lists.get(model)?.cost(&bill),
-            },
+        match provider.models.get(model).map(|model| &model.price) {
+            Some(ModelPrice::Own(list)) => list.as_ref().map(Arc::clone),
+            Some(ModelPrice::Listed(place)) => {
+                let list = self.providers.get(at)?.listed.get(*place)?.as_ref();
+                list.map(Arc::clone)
+            }
+            None if provider.takes_any => self.of_other(at, model),
             None => None,
         }
     }
@@ -132,6 +131,8 @@ fn priced(models: HashMap<Box<str>, Found>) -> HashMap<Box<str>, Arc<PriceList>>
 mod tests {
     use super::*;
     use coo_llm_core::Meter;
+    use coo_llm_core::price::Bill;
+    use coo_llm_core::record::Tokens;
 
     const CONFIG: &str = "
 llm_providers:
@@ -174,11 +175,7 @@ llm_providers:
         assert_eq!(other(2, "x"), Some(5_000));
         assert_eq!(other(2, "made-up"), Some(5_000));
         assert_eq!(book.unpriced(&plan), [("own", "none")]);
-        let tokens = Tokens {
-            input: 1,
-            ..Tokens::default()
-        };
-        let named = |provider, model| book.cost(&plan, provider, model, &tokens).map(|c| c.0);
+        let named = |provider, model| per_token(book.named(&plan, provider, model).as_deref());
         assert_eq!(named("own", "gpt"), Some(7_000));
         assert_eq!(named("own", "x"), None, "it serves what it lists only");
         assert_eq!(named("any", "gpt"), Some(1_000));

@@ -30,13 +30,20 @@ impl ToldTier {
     /// for: the first events of a response have it, before a tier is given.
     pub(super) fn read(json: &[u8]) -> Self {
         match json {
-            b"null" | b"\"auto\"" | b"\"unspecified\"" | b"\"\"" => Self::Untold,
-            b"\"on_demand\"" => Self::Told(ServiceTier::Standard),
-            [b'"', word @ .., b'"'] => std::str::from_utf8(word)
-                .ok()
-                .and_then(ServiceTier::parse)
-                .map_or(Self::Unknown, Self::Told),
+            b"null" => Self::Untold,
+            [b'"', word @ .., b'"'] => {
+                std::str::from_utf8(word).map_or(Self::Unknown, Self::of_word)
+            }
             _ => Self::Unknown,
+        }
+    }
+
+    /// The same of its word.
+    pub(super) fn of_word(word: &str) -> Self {
+        match word {
+            "auto" | "unspecified" | "" => Self::Untold,
+            "on_demand" => Self::Told(ServiceTier::Standard),
+            word => ServiceTier::parse(word).map_or(Self::Unknown, Self::Told),
         }
     }
 

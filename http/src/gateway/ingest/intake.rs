@@ -2,9 +2,11 @@
 
 use super::counters::Tally;
 use super::ledger::{Claim, Ledger};
+use super::routes::{Known, Routes};
 use crate::gateway::plan::Plan;
 use crate::gateway::price_book::PriceBook;
 use crate::wire::ingest::{Fault, Line, Parser};
+use crate::wire::terms::Terms;
 use coo_llm_config::IngestRight;
 use coo_llm_core::catalog::{ClientId, Route};
 use coo_llm_core::names::Names;
@@ -20,7 +22,8 @@ const AHEAD_MAX_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug, Default)]
 pub struct Intake {
     parser: Parser,
-    names: Names,
+    clients: Names,
+    routes: Routes,
 }
 
 /// A record that waits for its claim.
@@ -112,22 +115,21 @@ impl Intake {
         let client = if *sender.id == *line.client_id {
             sender.series
         } else if sender.ingest == IngestRight::Any {
-            self.names.client(plan.meter.catalog(), line.client_id)
+            self.clients.client(plan.meter.catalog(), line.client_id)
         } else {
             return Err(Fault::OtherClient);
         };
-        let catalog = plan.meter.catalog();
+        let names = [line.provider, line.model, line.key_id];
+        let route = self.routes.of(plan, prices, names);
         let usage = usage(&line);
         let cost = match (line.cost, usage) {
             (Some(cost), _) => Some(cost),
             (None, None) => Some(NanoUsd::ZERO),
-            (None, Some(_)) => prices.cost(plan, line.provider, line.model, &line.tokens),
+            (None, Some(_)) => cost(route, &line),
         };
         batch.waiting.push(Pending {
             key: ledger.key(line.client_id, line.id),
-            route: self
-                .names
-                .route(catalog, line.provider, line.model, line.key_id),
+            route: route.series,
             client,
             time: line.time,
             latency: line.latency,
@@ -139,6 +141,15 @@ impl Intake {
         });
         Ok(())
     }
+}
+
+/// What a line costs here, in its tier; `None` where that is not known.
+fn cost(route: &Known, line: &Line<'_>) -> Option<NanoUsd> {
+    let terms = Terms {
+        tier: line.tier,
+        ..Terms::default()
+    };
+    route.price.as_ref()?.cost(&terms.bill(line.tokens)?)
 }
 
 /// Where the tokens come from: of a failure without any, from nowhere.
@@ -175,5 +186,40 @@ impl Pending {
         let gaps = self.tokens.total_output().checked_sub(1)?;
         let passed = self.latency.0.checked_sub(first.0)?;
         (gaps > 0).then(|| Micros(passed.div_ceil(gaps)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coo_llm_core::Meter;
+
+    const CONFIG: &str = "
+llm_providers:
+  - { id: p, type: custom, base_url: \"http://127.0.0.1:1/v1\",
+      pricing: { input_per_million: 4, output_per_million: 8, flex: { input_per_million: 2, output_per_million: 4 } } }
+";
+
+    #[test]
+    fn a_line_without_a_cost_is_priced_in_its_tier() {
+        let config = coo_llm_config::parse(CONFIG, &|_| None).expect("a configuration");
+        let plan = Plan::new(&config, &Meter::new(100)).expect("a plan");
+        let prices = PriceBook::new(&plan, None);
+        let mut routes = Routes::default();
+        let mut parser = Parser::default();
+        let mut priced = |tier: &str| {
+            let text = format!(
+                r#"{{"id":"r","time":1,"provider":"p","model":"m","key_id":"k","client_id":"c","status":200,"latency_ms":1,"prompt_tokens":10,"completion_tokens":1{tier}}}"#
+            );
+            let line = parser.parse(text.as_bytes()).expect("a record");
+            let route = routes.of(&plan, &prices, ["p", "m", "k"]);
+            cost(route, &line).map(|cost| cost.0)
+        };
+        assert_eq!(priced(""), Some(48_000));
+        assert_eq!(priced(r#","service_tier":"default""#), Some(48_000));
+        assert_eq!(priced(r#","service_tier":null"#), Some(48_000));
+        assert_eq!(priced(r#","service_tier":"flex""#), Some(24_000));
+        assert_eq!(priced(r#","service_tier":"priority""#), None);
+        assert_eq!(priced(r#","service_tier":"of tomorrow""#), None);
     }
 }

@@ -21,7 +21,56 @@ pub(super) enum DecimalFault {
 }
 
 /// `text` times 10^`scale`, where that is at most `max`.
+#[inline]
 pub(super) fn scaled(text: &[u8], scale: u32, round: Round, max: u64) -> Result<u64, DecimalFault> {
+    match plain(text, scale, max) {
+        Some(value) => Ok(value),
+        None => any(text, scale, round, max),
+    }
+}
+
+/// What most are: digits with a point in between and none that has to be rounded; `None`
+/// where it is not as plain as that.
+#[inline]
+fn plain(text: &[u8], scale: u32, max: u64) -> Option<u64> {
+    /// Digits that always fit, and a point.
+    const BYTES_MAX: usize = 19;
+    const TENS: [u64; 10] = [
+        1,
+        10,
+        100,
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000,
+        1_000_000_000,
+    ];
+    if text.len() > BYTES_MAX {
+        return None;
+    }
+    let mut value = 0u64;
+    let mut point = None;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() && at > 0 => point = Some(at),
+            _ => return None,
+        }
+    }
+    let behind = text.len() - (point? + 1);
+    if behind == 0 {
+        return None;
+    }
+    let more = (scale as usize).checked_sub(behind)?;
+    value
+        .checked_mul(*TENS.get(more)?)
+        .filter(|value| *value <= max)
+}
+
+/// Any of them.
+fn any(text: &[u8], scale: u32, round: Round, max: u64) -> Result<u64, DecimalFault> {
     let (is_negative, unsigned) = match text {
         [b'-', rest @ ..] => (true, rest),
         _ => (false, text),
@@ -133,6 +182,34 @@ mod tests {
     use super::*;
 
     const NANO: u32 = 9;
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_plain_is_what_it_is_to_the_slow_way(
+            text in "[0-9]{0,11}\\.?[0-9.e-]{0,10}",
+            scale in 0u32..10,
+            max in proptest::sample::select(&[1 << 40, 1000, u64::MAX][..]),
+        ) {
+            if let Some(value) = plain(text.as_bytes(), scale, max) {
+                for round in [Round::HalfUp, Round::Up, Round::Whole] {
+                    proptest::prop_assert_eq!(any(text.as_bytes(), scale, round, max), Ok(value));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn usual_numbers_are_plain() {
+        assert_eq!(plain(b"812.5", 3, 1 << 40), Some(812_500));
+        assert_eq!(plain(b"0.00475", 9, 1 << 40), Some(4_750_000));
+        assert_eq!(
+            plain(b"99999999.123456789", 9, u64::MAX),
+            Some(99_999_999_123_456_789)
+        );
+        for text in ["", ".", ".5", "5.", "5", "1.2.3", "1.2345", "-1.5", "1e3"] {
+            assert_eq!(plain(text.as_bytes(), 3, 1 << 40), None, "{text}");
+        }
+    }
 
     #[test]
     fn money_is_exact_and_rounded_once_half_up() {

@@ -1,6 +1,7 @@
 //! One record of another gateway, checked.
 
 use super::fault::Fault;
+use crate::wire::terms::ToldTier;
 use coo_llm_core::record::{ErrorType, Tokens};
 use coo_llm_core::{Micros, NanoUsd, UnixMillis};
 
@@ -39,6 +40,8 @@ pub struct Line<'a> {
     pub tokens: Tokens,
     /// What it cost, where the line says so.
     pub cost: Option<NanoUsd>,
+    /// The tier in which it is priced where the line does not say what it cost.
+    pub tier: ToldTier,
     /// Why it failed; `None` where it did not.
     pub error: Option<ErrorType>,
 }
@@ -60,10 +63,14 @@ pub(super) struct Fields<'a> {
     pub(super) cached_tokens: Option<u64>,
     pub(super) cost_nano: Option<u64>,
     pub(super) error_type: Option<&'a str>,
+    pub(super) service_tier: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn checked(self) -> Result<Line<'a>, Fault> {
+    /// `may_have_controls` says whether a text may have control characters at all: JSON has
+    /// none but behind a backslash, and DEL.
+    pub(super) fn checked(self, may_have_controls: bool) -> Result<Line<'a>, Fault> {
+        let label = |text, field| label(text, field, may_have_controls);
         fn there<T>(value: Option<T>, field: &'static str) -> Result<T, Fault> {
             value.ok_or(Fault::Missing(field))
         }
@@ -108,6 +115,9 @@ impl<'a> Fields<'a> {
                 ..Tokens::default()
             },
             cost: self.cost_nano.map(NanoUsd),
+            tier: self
+                .service_tier
+                .map_or(ToldTier::Untold, ToldTier::of_word),
             error: error(status, self.error_type.filter(|text| !text.is_empty())),
         })
     }
@@ -121,8 +131,15 @@ fn text<'a>(text: &'a str, field: &'static str) -> Result<&'a str, Fault> {
     }
 }
 
-fn label<'a>(label: &'a str, field: &'static str) -> Result<&'a str, Fault> {
+fn label<'a>(
+    label: &'a str,
+    field: &'static str,
+    may_have_controls: bool,
+) -> Result<&'a str, Fault> {
     let label = text(label, field)?;
+    if !may_have_controls {
+        return Ok(label);
+    }
     // No early end, so that it is done many bytes at a time.
     let has_control = label
         .bytes()

@@ -50,6 +50,7 @@ pub(crate) fn read<R>(line: &[u8], judge: impl FnOnce(Option<Line<'_>>) -> R) ->
             "key_id",
             "client_id",
             "error_type",
+            "service_tier",
         ];
         let measure = match name {
             "time" | "status" => Some((0, Rounding::None, u64::MAX)),
@@ -109,8 +110,9 @@ pub(crate) fn read<R>(line: &[u8], judge: impl FnOnce(Option<Line<'_>>) -> R) ->
         cached_tokens: number("cached_tokens"),
         cost_nano: number("cost_usd"),
         error_type: text("error_type"),
+        service_tier: text("service_tier"),
     };
-    judge(fields.checked().ok())
+    judge(fields.checked(true).ok())
 }
 
 #[derive(Clone, Copy)]

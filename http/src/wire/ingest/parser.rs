@@ -9,12 +9,15 @@
 use super::decimal::{DecimalFault, Round, scaled};
 use super::fault::Fault;
 use super::line::{Fields, Line, NUMBER_MAX};
+use memchr::memchr2;
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape, fill_tape_padded};
 use std::fmt;
 
 /// The depth of objects and arrays in each other; what is not read may nest too. It is
 /// that of `serde_json`.
 const DEPTH_MAX: usize = 127;
+/// The one control character that a JSON text may have as it is.
+const DEL: u8 = 0x7f;
 
 /// Reads lines, one after the other, and keeps its buffers from one to the next.
 pub struct Parser {
@@ -65,7 +68,8 @@ impl Parser {
             Err(_) => Err(unreadable(line)),
         };
         *kept = tape.reset();
-        read.and_then(Fields::checked)
+        let may_have_controls = || memchr2(b'\\', DEL, line).is_some();
+        read.and_then(|fields| fields.checked(may_have_controls()))
     }
 }
 
@@ -243,6 +247,10 @@ fn take<'t>(
             seen.first(13, "error_type")?;
             fields.error_type = text("error_type")?;
         }
+        "service_tier" => {
+            seen.first(14, "service_tier")?;
+            fields.service_tier = text("service_tier")?;
+        }
         _ => {}
     }
     Ok(())
@@ -252,6 +260,8 @@ fn take<'t>(
 struct Measure {
     /// Decimal places that are kept.
     scale: u32,
+    /// 10^`scale`.
+    factor: u64,
     round: Round,
     max: u64,
     /// What a number above `max` is not.
@@ -260,6 +270,7 @@ struct Measure {
 
 const COUNT: Measure = Measure {
     scale: 0,
+    factor: 1,
     round: Round::Whole,
     max: u64::MAX,
     range: "below 2^64",
@@ -271,12 +282,14 @@ const TOKENS: Measure = Measure {
 };
 const MILLIS: Measure = Measure {
     scale: 3,
+    factor: 1_000,
     round: Round::Up,
     max: NUMBER_MAX,
     range: "a time in milliseconds of at most 12 days",
 };
 const USD: Measure = Measure {
     scale: 9,
+    factor: 1_000_000_000,
     round: Round::HalfUp,
     max: NUMBER_MAX,
     range: "an amount in USD of at most 1099",
@@ -290,7 +303,7 @@ fn number(
 ) -> Result<Option<u64>, Fault> {
     let text = match value {
         Value::Whole(whole) => {
-            let scaled = whole.checked_mul(10u64.pow(measure.scale));
+            let scaled = whole.checked_mul(measure.factor);
             let scaled = scaled.filter(|scaled| *scaled <= measure.max);
             return scaled
                 .map(Some)

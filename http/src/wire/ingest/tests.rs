@@ -59,7 +59,13 @@ fn a_line_is_a_record_to_the_unit() {
 #[test]
 fn what_may_be_left_out_may_be_null() {
     let mut parser = Parser::default();
-    for field in ["ttft_ms", "cached_tokens", "cost_usd", "error_type"] {
+    for field in [
+        "ttft_ms",
+        "cached_tokens",
+        "cost_usd",
+        "error_type",
+        "service_tier",
+    ] {
         let (left_out, null) = (without(field), with(field, Value::Null));
         let left_out = parser
             .parse(left_out.as_bytes())
@@ -254,6 +260,7 @@ const NAMES: &[&str] = &[
     "cached_tokens",
     "cost_usd",
     "error_type",
+    "service_tier",
     "more",
 ];
 
@@ -264,6 +271,7 @@ fn member() -> impl Strategy<Value = (String, Value)> {
         (0.0..2.0).prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
         Just(Value::from("timeout")),
+        Just(Value::from("flex")),
     ];
     let name = prop_oneof![
         proptest::sample::select(NAMES).prop_map(str::to_owned),
