@@ -37,7 +37,8 @@ fn hurry(rig: &Rig, close: Close) {
 
 /// What all of them came to, and one more that waits for its answer.
 fn settled(rig: &Rig) -> Exposition {
-    rig.gateway.metrics_after(HASTY);
+    let metrics = rig.gateway.metrics_after(HASTY);
+    assert_eq!(metrics.count("coo_llm_requests_total", &[]), HASTY);
     assert_eq!(rig.chat(&rig::chat(&Script::default())).status, 200);
     let metrics = rig.gateway.metrics_after(HASTY + 1);
     let requests = metrics.count("coo_llm_requests_total", &[]);

@@ -7,7 +7,7 @@
 //! proxy-rig icount  [--with BIN --without BIN] [--requests N] [--keep FILE] [--duties none|prices|all]
 //! proxy-rig field   [--with BIN] [--rounds N] [--seconds N]       beside nginx, Envoy, LiteLLM, Portkey
 //! proxy-rig onoff   [--with BIN --without BIN] [--rounds N] [--seconds N]
-//! proxy-rig soak    [--with BIN] [--seconds N]
+//! proxy-rig soak    [--with BIN] [--seconds N] [--history on|off]
 //! proxy-rig idle    [--with BIN] [--connections N]
 //! ```
 //! Without executables it builds both from the workspace.
@@ -51,6 +51,7 @@ struct Options {
     driver: String,
     keep: Option<PathBuf>,
     duties: Duties,
+    history: bool,
 }
 
 impl Options {
@@ -66,6 +67,7 @@ impl Options {
             driver: "auto".to_owned(),
             keep: None,
             duties: Duties::Prices,
+            history: true,
         };
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -79,6 +81,7 @@ impl Options {
                 "--requests" => options.requests = value.parse().map_err(bad)?,
                 "--runtime" => options.runtime = value,
                 "--driver" => options.driver = value,
+                "--history" => options.history = value != "off",
                 "--duties" => options.duties = duties(&value)?,
                 "--keep" => options.keep = Some(value.into()),
                 _ => return Err(format!("{name} is not known")),
@@ -454,7 +457,9 @@ fn on_and_off(options: &Options) -> Outcome<()> {
 
 fn soak(options: &Options) -> Outcome<()> {
     let seconds = options.seconds.unwrap_or(600);
-    alone(options, |binary| memory::soak(binary, seconds))
+    alone(options, |binary| {
+        memory::soak(binary, seconds, options.history)
+    })
 }
 
 fn idle(options: &Options) -> Outcome<()> {

@@ -96,6 +96,8 @@ pub struct Setup<'a> {
     pub duties: Duties,
     /// Its `policy`, in flow style.
     pub policy: &'a str,
+    /// Whether it keeps a history, as it does by default.
+    pub history: bool,
 }
 
 impl<'a> Setup<'a> {
@@ -108,6 +110,7 @@ impl<'a> Setup<'a> {
             under: Under::Itself,
             duties: Duties::Prices,
             policy: "{}",
+            history: true,
         }
     }
 }
@@ -141,6 +144,11 @@ fn yaml(port: u16, upstream: &str, setup: &Setup<'_>) -> String {
             format!("    {limits}\n    budget: {{ usd: 1000000.00, per: month, action: block }}\n"),
         ),
     };
+    let storage = if setup.history {
+        ""
+    } else {
+        "storage: { history: { enabled: false } }\n"
+    };
     format!(
         r#"version: "1.0"
 server:
@@ -162,7 +170,7 @@ llm_providers:
   - id: bench
     key: "{CLIENT_KEY}"
     allowed_providers: ["*"]
-{client_limits}policy: {policy}
+{client_limits}{storage}policy: {policy}
 "#
     )
 }

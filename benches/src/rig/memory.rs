@@ -28,12 +28,13 @@ const INTERVAL_S: u32 = 30;
 /// Intervals that a slope leaves out.
 const WARM_INTERVALS: usize = 4;
 
-fn started(binary: &Path, policy: &str) -> Outcome<(Upstream, Gateway)> {
+fn started(binary: &Path, policy: &str, history: bool) -> Outcome<(Upstream, Gateway)> {
     cores::move_here(LOAD)?;
     let upstream = Upstream::start()?;
     let setup = Setup {
         duties: Duties::All,
         policy,
+        history,
         ..Setup::usual(MODEL)
     };
     let gateway = Gateway::start(binary, &upstream.addr, &setup)?;
@@ -44,9 +45,9 @@ fn started(binary: &Path, policy: &str) -> Outcome<(Upstream, Gateway)> {
 ///
 /// # Errors
 /// Where an answer is wrong, or a request is not counted exactly once.
-pub fn soak(binary: &Path, seconds: u32) -> Outcome<()> {
+pub fn soak(binary: &Path, seconds: u32, history: bool) -> Outcome<()> {
     // Each request is one attempt: the errors are meant.
-    let (mut upstream, gateway) = started(binary, ONE_ATTEMPT)?;
+    let (mut upstream, gateway) = started(binary, ONE_ATTEMPT, history)?;
     println!("load average at the start: {}", load_average());
     let pid = gateway.process.pid();
     let load = MixedLoad::start(gateway.addr, CLIENT_KEY, MODEL);
@@ -124,7 +125,7 @@ const ONE_ATTEMPT: &str = "{ retry: { max_attempts: 1 }, key_cooldown: { enabled
 /// Where the system does not allow that many, or one is not served.
 pub fn idle(binary: &Path, connections: u32) -> Outcome<()> {
     allow(u64::from(connections) + SPARE_DESCRIPTORS)?;
-    let (_upstream, gateway) = started(binary, "{}")?;
+    let (_upstream, gateway) = started(binary, "{}", true)?;
     let pid = gateway.process.pid();
     let mut warm = Caller::connect(gateway.addr, MODEL)?;
     for _ in 0..WARM {

@@ -38,6 +38,17 @@ impl Known {
         let (model, key) = rest.split_at(self.lengths[1]);
         [provider, model, key]
     }
+
+    /// Lengths first, so that ("a","bc") is not ("ab","c").
+    fn is(&self, [provider, model, key]: [&str; 3]) -> bool {
+        let text = self.text.as_bytes();
+        let (at_model, at_key) = (provider.len(), provider.len() + model.len());
+        self.lengths == [provider.len(), model.len()]
+            && at_key + key.len() == text.len()
+            && text[..at_model] == *provider.as_bytes()
+            && text[at_model..at_key] == *model.as_bytes()
+            && text[at_key..] == *key.as_bytes()
+    }
 }
 
 impl Routes {
@@ -53,21 +64,17 @@ impl Routes {
             self.under = under;
         }
         let hash = hash(&self.hasher, names);
-        // Looked for twice where it is new: the borrow checker does not see that one way
-        // of returning it ends the other.
-        if self
-            .known
-            .find(hash, |known| known.names() == names)
-            .is_none()
-        {
-            self.learn(plan, prices, hash, names);
-        }
-        let known = self.known.find(hash, |known| known.names() == names);
+        let place = self.known.find_bucket_index(hash, |known| known.is(names));
+        let place = match place {
+            Some(place) => place,
+            None => self.learn(plan, prices, hash, names),
+        };
+        let known = self.known.get_bucket(place);
         known.expect("it was there, or was put there")
     }
 
     #[cold]
-    fn learn(&mut self, plan: &Plan, prices: &PriceBook, hash: u64, names: [&str; 3]) {
+    fn learn(&mut self, plan: &Plan, prices: &PriceBook, hash: u64, names: [&str; 3]) -> usize {
         if self.known.len() >= ROUTES_MAX {
             self.known.clear();
         }
@@ -79,8 +86,10 @@ impl Routes {
             price: prices.named(plan, provider, model),
         };
         let hasher = &self.hasher;
-        self.known
+        let entry = self
+            .known
             .insert_unique(hash, known, |known| self::hash(hasher, known.names()));
+        entry.bucket_index()
     }
 }
 
