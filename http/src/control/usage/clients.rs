@@ -9,7 +9,7 @@ use crate::control::parameters::{Filters, Parameters, Scope, Times, names};
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use coo_llm_core::snapshot::Totals;
-use coo_llm_exporters::history::{Dimension, Query};
+use coo_llm_exporters::history::{Answer, Dimension, Query};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,26 +59,31 @@ pub(in crate::control) async fn clients(
         filter,
         group_by: vec![Dimension::Client, Dimension::Provider],
     };
-    let ask = shared
-        .questions
-        .ask(move |history, now| history.query(&query, now));
-    let found = ask.await?;
+    // Made into JSON over there too: it may be of a hundred thousand clients.
+    let ask = shared.questions.ask(move |history, now| {
+        let found = history.query(&query, now)?;
+        Ok(answer::value(&Clients {
+            span: Span::new(asked, window, found.window),
+            client_stats: by_client(&found),
+        }))
+    });
+    Ok(ask.await?)
+}
+
+/// An answer by client and provider, as it is shown.
+fn by_client(found: &Answer) -> BTreeMap<String, OfClient> {
     let mut sums: BTreeMap<&str, (Totals, BTreeMap<String, Used>)> = BTreeMap::new();
     for group in &found.groups {
         let of_client = sums.entry(&group.names[0]).or_default();
         let points = group.points.iter().map(|(_, usage)| &usage.totals);
         let totals = points.fold(Totals::default(), Totals::plus);
         of_client.0 = of_client.0.plus(&totals);
-        of_client
-            .1
-            .insert(group.names[1].to_string(), Used::from(&totals));
+        let provider = group.names[1].to_string();
+        of_client.1.insert(provider, Used::from(&totals));
     }
     let stats = sums.into_iter().map(|(client, (total, by_provider))| {
         let total = Used::from(&total);
         (client.to_owned(), OfClient { total, by_provider })
     });
-    Ok(answer::value(&Clients {
-        span: Span::new(asked, window, found.window),
-        client_stats: stats.collect(),
-    }))
+    stats.collect()
 }

@@ -252,7 +252,7 @@ fn name(parameters: &Parameters) -> Result<Option<Name>, BadParameter> {
     })
 }
 
-fn answer(name: Option<Name>, grid: &Grid, asked: Asked, wanted: Window) -> Series {
+fn shown(name: Option<Name>, grid: &Grid, asked: Asked, wanted: Window) -> Series {
     let span = Span::new(asked, wanted, grid.window);
     let points = |name| grid.points(name);
     match name {
@@ -298,11 +298,12 @@ pub(in crate::control) async fn series(
     let step = parameters.number("step", 1, STEP_MAX)?;
     let question = Question::read(&parameters, DEFAULT_S)?;
     let (asked, wanted) = (question.asked, question.window);
-    let ask = shared
-        .questions
-        .ask(move |history, now| gather(history, &question, step, now));
-    let grid = ask.await??;
-    Ok(answer::value(&answer(name, &grid, asked, wanted)))
+    // Made into JSON over there too: it may have 55,000 points.
+    let ask = shared.questions.ask(move |history, now| {
+        let grid = gather(history, &question, step, now)?;
+        Ok(grid.map(|grid| answer::value(&shown(name, &grid, asked, wanted))))
+    });
+    Ok(ask.await??)
 }
 
 #[cfg(test)]
