@@ -26,7 +26,7 @@ pub(super) struct Times {
     #[param(maximum = 253_402_300_799i64)]
     start: Option<u64>,
     /// The second after the last one, as unix time; without it everything up to now.
-    #[param(maximum = 253_402_300_799i64)]
+    #[param(minimum = 1, maximum = 253_402_300_799i64)]
     end: Option<u64>,
 }
 
@@ -208,7 +208,7 @@ impl Parameters {
     /// `start` and `end` as they were given.
     pub(super) fn times(&self) -> Result<Asked, BadParameter> {
         let start = self.number("start", 0, SECONDS_MAX)?;
-        let end = self.number("end", 0, SECONDS_MAX)?;
+        let end = self.number("end", 1, SECONDS_MAX)?;
         match (start, end) {
             (Some(start), Some(end)) if start >= end => {
                 Err(BadParameter::EmptyWindow { start, end })
@@ -287,7 +287,7 @@ mod tests {
         let no_seconds = |name| {
             Err(BadParameter::NotWithin {
                 name,
-                min: 0,
+                min: u64::from(name == "end"),
                 max: SECONDS_MAX,
             })
         };
@@ -300,6 +300,7 @@ mod tests {
             ("start=-1", no_seconds("start")),
             ("start=%2B1", no_seconds("start")),
             ("end=1.5", no_seconds("end")),
+            ("end=0", no_seconds("end")),
             // Milliseconds.
             ("end=1700000000000", no_seconds("end")),
             ("end=18446744073709551616", no_seconds("end")),
@@ -325,6 +326,8 @@ mod tests {
         assert_eq!(window(""), Ok(open(901)));
         assert_eq!(window("start=5&end=1000"), Ok(open(5)));
         assert_eq!(window("end=99999"), Ok(open(901)));
+        let (start_s, end_s) = (0, 1);
+        assert_eq!(window("end=1"), Ok(Window { start_s, end_s }));
         assert_eq!(
             window("end=500"),
             Ok(Window {
