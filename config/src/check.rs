@@ -138,13 +138,8 @@ pub(crate) fn references(config: &Config, reader: &Reader<'_>) {
         return;
     }
     let exists = |path: &str, id: &str| {
-        if !known.contains(&id) {
-            let hint = match nearest(id, &known) {
-                Some(id) => format!("did you mean `{id}`?"),
-                None => format!("the providers are {}", known.join(", ")),
-            };
-            // The id is not repeated: it may be a key in the wrong place.
-            reader.complain(path, format!("no provider has this id; {hint}"));
+        if let Some(message) = unknown_provider(&known, id) {
+            reader.complain(path, message);
         }
     };
     for alias in &config.aliases {
@@ -171,4 +166,17 @@ pub(crate) fn references(config: &Config, reader: &Reader<'_>) {
     for (item, id) in config.policy.fallback.providers.iter().enumerate() {
         exists(&format!("policy.fallback.providers[{item}]"), id);
     }
+}
+
+/// What is wrong with a name where no provider has it.
+pub(crate) fn unknown_provider(known: &[&str], id: &str) -> Option<String> {
+    if known.contains(&id) {
+        return None;
+    }
+    let hint = match nearest(id, known) {
+        Some(id) => format!("did you mean `{id}`?"),
+        None => format!("the providers are {}", known.join(", ")),
+    };
+    // The id is not repeated: it may be a key in the wrong place.
+    Some(format!("no provider has this id; {hint}"))
 }

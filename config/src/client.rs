@@ -3,7 +3,7 @@
 use crate::reader::{Field, Section};
 use crate::scalar::{id, integer, usd};
 use crate::secret::{KeyDigest, Secret};
-use coo_llm_core::NanoUsd;
+use coo_llm_core::{NanoUsd, UnixMillis};
 
 /// A client.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +12,9 @@ pub struct Client {
     pub id: String,
     /// The digest of its key; the key itself is not kept.
     pub key: KeyDigest,
+    /// Keys that it had and that still work, for a while. A file has none: keys are rotated
+    /// over the admin API.
+    pub old_keys: Vec<OldKey>,
     /// For people.
     pub description: String,
     /// Where its requests may go.
@@ -22,6 +25,15 @@ pub struct Client {
     pub limits: Limits,
     /// Its budget.
     pub budget: Option<Budget>,
+}
+
+/// A key that works until its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OldKey {
+    /// Its digest.
+    pub key: KeyDigest,
+    /// The first moment at which it works no more.
+    pub until: UnixMillis,
 }
 
 /// Where a client's requests may go.
@@ -101,30 +113,87 @@ impl Client {
         Self {
             id: name.unwrap_or_default(),
             key: read_key(s).unwrap_or(KeyDigest([0; 32])),
-            description: s
-                .optional("description", |text| Ok(text.to_owned()))
-                .unwrap_or_default(),
+            old_keys: Vec::new(),
+            description: read_description(s),
             allowed_providers: s
                 .field("allowed_providers")
                 .map_or(AllowedProviders::Any, |field| read_allowed(&field)),
-            ingest: s.choice(
-                "ingest",
-                IngestRight::default(),
-                &[
-                    ("off", IngestRight::Off),
-                    ("own", IngestRight::Own),
-                    ("any", IngestRight::Any),
-                ],
-            ),
+            ingest: read_ingest(s),
             limits: s.section("limits", Limits::read),
             budget: s.section("budget", Budget::read),
         }
+    }
+
+    /// Reads what a request says of a client. What it leaves out is as in `before`, or has its
+    /// default; a key is only in the second part, if one is given.
+    pub(crate) fn read_body(s: &Section<'_>, before: Option<&Self>) -> (Self, Option<KeyDigest>) {
+        let name = match before {
+            Some(before) => s.value("client_id", before.id.clone(), |text| {
+                let is_same = text == before.id;
+                let wrong = || "is not the client of the path; an id does not change".to_owned();
+                is_same.then(|| text.to_owned()).ok_or_else(wrong)
+            }),
+            None => {
+                let hint = "give the client an id, such as \"client_id\": \"client-1\"";
+                s.required("client_id", hint, id).unwrap_or_default()
+            }
+        };
+        let key = s.field("api_key").and_then(|field| field.key());
+        let default = Self {
+            id: String::new(),
+            key: KeyDigest([0; 32]),
+            old_keys: Vec::new(),
+            description: String::new(),
+            allowed_providers: AllowedProviders::Any,
+            ingest: IngestRight::default(),
+            limits: Limits::default(),
+            budget: None,
+        };
+        let mut client = before.unwrap_or(&default).clone();
+        client.id = name;
+        // Each key is asked for in any case, so that it is known.
+        let description = read_description(s);
+        let allowed = s.field("allowed_providers");
+        let allowed = allowed.map_or(AllowedProviders::Any, |field| read_allowed(&field));
+        let ingest = read_ingest(s);
+        let limits = s.section("limits", Limits::read);
+        let budget = s.section("budget", Budget::read);
+        if s.has("description") {
+            client.description = description;
+        }
+        if s.has("allowed_providers") {
+            client.allowed_providers = allowed;
+        }
+        if s.has("ingest") {
+            client.ingest = ingest;
+        }
+        if s.has("limits") {
+            client.limits = limits;
+        }
+        if s.has("budget") {
+            client.budget = budget;
+        }
+        (client, key.as_ref().map(Secret::digest))
     }
 
     /// Whether a key was read; see [`Client::read`].
     pub(crate) fn has_key(&self) -> bool {
         self.key != KeyDigest([0; 32])
     }
+}
+
+fn read_description(s: &Section<'_>) -> String {
+    s.optional("description", |text| Ok(text.to_owned()))
+        .unwrap_or_default()
+}
+
+fn read_ingest(s: &Section<'_>) -> IngestRight {
+    let words = [
+        ("off", IngestRight::Off),
+        ("own", IngestRight::Own),
+        ("any", IngestRight::Any),
+    ];
+    s.choice("ingest", IngestRight::default(), &words)
 }
 
 /// `key` or `key_sha256`, exactly one of them.

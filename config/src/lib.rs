@@ -27,12 +27,14 @@
 mod address_range;
 mod check;
 mod client;
+mod client_body;
 mod client_health;
 mod config;
 mod dated_prices;
 mod document;
 mod expand;
 mod ingest;
+mod json;
 mod logging;
 mod metrics;
 mod moment;
@@ -50,8 +52,9 @@ mod yaml;
 
 pub use address_range::AddressRange;
 pub use client::{
-    AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, IngestRight, Limits,
+    AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, IngestRight, Limits, OldKey,
 };
+pub use client_body::{ClientBody, RotateBody};
 pub use client_health::{ClientHealth, Sensitivity};
 pub use config::{Alias, Config};
 pub use dated_prices::DatedPrices;

@@ -293,6 +293,11 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Whether `key` is there, be it null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
     /// The parsed value of `key`, if it is there.
     pub(crate) fn optional<T>(
         &self,
