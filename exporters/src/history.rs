@@ -18,6 +18,7 @@
 mod archive;
 mod by_client;
 mod clients;
+mod each_client;
 mod error;
 mod file;
 mod gaps;
@@ -49,11 +50,13 @@ pub use usage::Usage;
 use clients::ClientSet;
 use coo_llm_core::catalog::{NONE, OTHER};
 use coo_llm_core::record::ErrorType;
-use coo_llm_core::{Crossing, Meter, Snapshot, UnixMillis};
+use coo_llm_core::{Crossing, Meter, NanoUsd, Snapshot, UnixMillis};
+use each_client::LastRequests;
 use level::{Level, floor};
 use names::Names;
 use query::Gathering;
 use rusqlite::Connection;
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -109,6 +112,7 @@ pub struct Health {
 struct State {
     waiting: Waiting,
     names: Names,
+    last_requests: LastRequests,
     /// The moment up to which everything was drained; never goes back.
     stamp: UnixMillis,
     /// Failures by provider as they were then.
@@ -145,6 +149,7 @@ impl State {
             self.count_errors(meter, snapshot, &mut bucket);
             bucket
         });
+        self.last_requests.note(&bucket);
         self.health.recorded += bucket.requests();
         self.health.dropped += self.waiting.add(start, &bucket);
         self.stamp = self.stamp.max(now);
@@ -213,7 +218,9 @@ impl History {
             detail: detail.to_owned(),
         };
         let opened = file::open(path)?;
-        let writer = Writer::new(opened.connection, opened.is_new, options, now)
+        let mut connection = opened.connection;
+        let last_requests = LastRequests::load(&mut connection).map_err(store)?;
+        let writer = Writer::new(connection, opened.is_new, options, now)
             .map_err(store)?
             .ok_or_else(|| damaged("its table meta is incomplete"))?;
         let names = Names::load(writer.connection())
@@ -224,6 +231,7 @@ impl History {
         let state = State {
             waiting: Waiting::default(),
             names,
+            last_requests,
             stamp: now.max(writer.last_stamp()),
             errors: Vec::new(),
             health: Health::default(),
@@ -454,6 +462,64 @@ impl History {
             }
         }
         Ok((window, found.len()))
+    }
+
+    /// When each client last asked for something, exactly as of now; who never did is left out.
+    #[must_use]
+    pub fn last_requests(&self, now: UnixMillis) -> HashMap<Arc<str>, UnixMillis> {
+        let mut state = lock(&self.state);
+        state.drain(&self.meter, now);
+        let all = state.last_requests.all();
+        let named = all.filter_map(|(client, at)| Some((state.names.client_name(client)?, at)));
+        named.collect()
+    }
+
+    /// What clients have spent since midnight of some day, exactly as of now: `client`, or all.
+    /// Who spent nothing may be left out; of what is past its retention nothing is known.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    ///
+    /// # Cost
+    /// Of one client a look-up a day, and one an hour of this day; of all, a pass over the rows of
+    /// these.
+    pub fn spent(
+        &self,
+        since: UnixMillis,
+        client: Option<&str>,
+        now: UnixMillis,
+    ) -> Result<HashMap<Arc<str>, NanoUsd>, HistoryError> {
+        let ((window, wanted, mut spent), file, meta) = self.look(now, |state, meta| {
+            let asked = Window {
+                start_s: since.0 / 1000,
+                end_s: u64::MAX,
+            };
+            let window = query::snap(asked, meta, state.horizon());
+            let wanted = client.map(|name| state.names.client_id(name));
+            let mut spent = each_client::Spent::new();
+            let waiting = state
+                .waiting
+                .within(window.start_s, window.end_s, meta.writes);
+            for ((client, _), usage) in waiting.flat_map(|(_, rows)| &rows.usage) {
+                if wanted.is_none_or(|wanted| wanted == Some(*client)) {
+                    let sum = spent.entry(*client).or_default();
+                    *sum = sum.saturating_add(usage.totals.cost.0);
+                }
+            }
+            Ok((window, wanted, spent))
+        })?;
+        let added = match wanted {
+            Some(None) => Ok(()),
+            Some(client) => each_client::add_spent(&file, &meta, window, client, &mut spent),
+            None => each_client::add_spent(&file, &meta, window, None, &mut spent),
+        };
+        self.give_back(file);
+        added.map_err(|error| HistoryError::of(&self.path, error))?;
+        let state = lock(&self.state);
+        let spent = spent.into_iter();
+        let named = spent
+            .filter_map(|(client, nano)| Some((state.names.client_name(client)?, NanoUsd(nano))));
+        Ok(named.collect())
     }
 
     /// Drains, and lets `look` see what waits beside a view of the file of the same moment.

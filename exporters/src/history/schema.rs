@@ -12,6 +12,12 @@ pub(super) const APPLICATION_ID: i32 = 0x636f_6f6d;
 /// Raised by one when a later version cannot read it as it is.
 pub(super) const VERSION: i32 = 2;
 
+/// When each client last asked for something, so that nobody has to look through all rows.
+/// It came after the other tables of version 2: a file without it gets it, from its rows.
+pub(super) const LAST_REQUESTS: &str = "CREATE TABLE last_requests (
+         client INTEGER PRIMARY KEY, last_request_ms INTEGER NOT NULL
+     ) STRICT;";
+
 /// The statements that make an empty history.
 pub(super) fn create() -> String {
     let mut sql = format!(
@@ -23,7 +29,8 @@ pub(super) fn create() -> String {
              provider TEXT NOT NULL, model TEXT NOT NULL, key TEXT NOT NULL,
              UNIQUE (provider, model, key)
          ) STRICT;
-         CREATE TABLE clients (client INTEGER PRIMARY KEY, client_id TEXT NOT NULL UNIQUE) STRICT;"
+         CREATE TABLE clients (client INTEGER PRIMARY KEY, client_id TEXT NOT NULL UNIQUE) STRICT;
+         {LAST_REQUESTS}"
     );
     for level in Level::ALL {
         sql.push_str(&create_level(level));

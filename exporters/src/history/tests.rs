@@ -4,6 +4,7 @@ mod archive;
 mod clock;
 mod damage;
 mod days;
+mod each_client;
 mod full_disk;
 mod replay;
 mod retention;

@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::clients::ClientSet;
+use super::each_client::LastRequests;
 use super::level::{Kept, Level, floor};
 use super::names::Unsaved;
 use super::sealed::Position;
@@ -246,6 +247,7 @@ impl Writer {
             pairs.keys().for_each(|(client, _)| clients.insert(*client));
             roll::add_clients(&transaction, floor(start, STEP), &clients)?;
         }
+        LastRequests::write(&transaction, bucket)?;
         let meta = Meta {
             last_stamp: stamp.max(self.meta.last_stamp),
             writes: self.meta.writes + 1,
