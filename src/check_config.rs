@@ -2,8 +2,11 @@
 
 use crate::gateway::price_file;
 use crate::{config_file, exit, say};
+use coo_llm_config::Config;
+use coo_llm_core::UnixMillis;
 use coo_llm_http::ServerTls;
 use coo_llm_http::control::Rights;
+use coo_llm_http::control::clients::{ClientStore, Roster};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -22,6 +25,14 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
                 say::answer(format_args!("{source}: {error}"));
                 say::complain(format_args!("{source}: 1 problem"));
                 return exit::usage();
+            }
+            match merged(&config) {
+                Ok(notes) => notes.iter().for_each(say::answer),
+                Err(error) => {
+                    say::answer(format_args!("{source}: {error}"));
+                    say::complain(format_args!("{source}: 1 problem"));
+                    return exit::usage();
+                }
             }
             if let Some(path) = &config.prices {
                 match price_file::read(path) {
@@ -60,4 +71,15 @@ pub(crate) fn run(file: Option<&Path>) -> ExitCode {
             exit::usage()
         }
     }
+}
+
+/// What the clients of the admin API make of those of the file, a line each.
+fn merged(config: &Config) -> Result<Vec<String>, String> {
+    let Some(folder) = &config.server.data_dir else {
+        return Ok(Vec::new());
+    };
+    let kept = ClientStore::peek(folder).map_err(|error| error.to_string())?;
+    let roster = Roster::new(kept, config, UnixMillis(0));
+    let roster = roster.map_err(|problems| problems.join("; "))?;
+    Ok(roster.notes(config))
 }

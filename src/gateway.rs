@@ -25,6 +25,7 @@ use coo_llm_exporters::prometheus::Namespace;
 use coo_llm_exporters::watch::Watch;
 use coo_llm_http::ServerTls;
 use coo_llm_http::control::audit::{Trail, TrailGuard};
+use coo_llm_http::control::clients::{ClientStore, Clients, Roster};
 use coo_llm_http::control::{
     Auth, Checks, Control, Front, Metrics, MetricsPath, Options as ControlOptions, Order, Orders,
     Readiness, State, Thread,
@@ -93,7 +94,13 @@ impl Running {
         } else {
             Meter::new(series_max)
         };
-        let plan = Plan::new(config, &meter).map_err(|error| Failure::Config(error.to_string()))?;
+        let history = history::open(&config.storage, &meter)?;
+        let clients = Arc::new(clients(config)?);
+        let all = Config {
+            clients: clients.current().clients().to_vec(),
+            ..config.clone()
+        };
+        let plan = Plan::new(&all, &meter).map_err(|error| Failure::Config(error.to_string()))?;
         let literals = AddressBook::of_literals(&plan.hosts());
         let count = match config.server.workers {
             WorkerCount::Auto => coo_llm_runtime::cores(),
@@ -102,7 +109,11 @@ impl Running {
         let (prices, table) = Prices::open(config.prices.as_deref()).map_err(Failure::Config)?;
         let book = PriceBook::new(&plan, table.as_ref());
         prices.announce(table.as_ref(), &book, &plan);
-        let ledgers = Ledgers::new(&plan, count, &[]);
+        let budgets = Ledgers::with_budgets(&plan);
+        let spent = history
+            .as_ref()
+            .map(|it| budgets::spent_before(it, &budgets));
+        let ledgers = Ledgers::new(&plan, count, &spent.unwrap_or_default());
         let setups = Setups::new(Setup::new(plan, literals, book, ledgers));
         let readiness = Readiness::new(State::NotConfigured);
         let reloads = Arc::new(Reloads::new());
@@ -111,7 +122,6 @@ impl Running {
         extras.watch_prices(prices.clone());
         let auth = Arc::new(auth(config)?);
         let (trail, audit) = audit(config)?.unzip();
-        let history = history::open(&config.storage, &meter)?;
         if let Some(history) = &history {
             extras.watch_history(Arc::clone(history));
         }
@@ -133,6 +143,7 @@ impl Running {
         );
         let control = Control {
             audit: trail,
+            roster: Arc::clone(&clients),
             history: history.clone(),
             checks: Some(Arc::new(checks)),
             clients: watch.as_ref().map(Watch::board),
@@ -212,7 +223,8 @@ impl Running {
             .zip(history.clone())
             .map(|(watch, history)| client_health::start(watch, history, setups.clone()));
         let watching = watching.transpose()?;
-        let filling = history.map(|it| history::start(it, config.storage.flush_interval));
+        let filling = history.clone();
+        let filling = filling.map(|it| history::start(it, config.storage.flush_interval));
         let filling = filling.transpose()?;
         let reloader = Reloader {
             source,
@@ -223,6 +235,8 @@ impl Running {
             auth,
             log,
             reloads,
+            clients,
+            history,
             document,
         };
         control.handle().spawn(reloader.follow(orders_end));
@@ -320,6 +334,21 @@ fn auth(config: &Config) -> Result<Auth, Failure> {
     })
 }
 
+/// The clients: those of the file, with what was done over the admin API.
+fn clients(config: &Config) -> Result<Clients, Failure> {
+    let store = config.server.data_dir.as_deref().map(ClientStore::open);
+    let store = store
+        .transpose()
+        .map_err(|error| Failure::system("the clients of the admin API", error))?;
+    let kept = store.as_ref().map(ClientStore::kept).unwrap_or_default();
+    let roster = Roster::new(kept, config, budgets::now());
+    let roster = roster.map_err(|problems| Failure::Config(problems.join("; ")))?;
+    for note in roster.notes(config) {
+        tracing::warn!("{note}");
+    }
+    Ok(Clients::new(roster, store))
+}
+
 /// The audit trail, where there is a folder for it.
 fn audit(config: &Config) -> Result<Option<(Trail, TrailGuard)>, Failure> {
     let folder = config.server.data_dir.as_deref();
@@ -361,6 +390,7 @@ fn control(
         front: Front::new(&config.server),
         audit: None,
         config: Some(orders.clone()),
+        roster: Arc::default(),
         setups: setups.clone(),
         history: None,
         checks: None,

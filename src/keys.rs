@@ -38,6 +38,7 @@ pub(crate) fn add_client(config: &mut Config, id: &str) -> io::Result<Secret> {
     config.clients.push(Client {
         id: id.to_owned(),
         key: key.digest(),
+        old_keys: Vec::new(),
         description: "made at start".to_owned(),
         allowed_providers: AllowedProviders::Any,
         ingest: IngestRight::Own,

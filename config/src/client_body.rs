@@ -68,11 +68,12 @@ pub struct RotateBody {
 }
 
 impl RotateBody {
-    /// Reads a JSON text: `api_key`, `overlap_seconds`.
+    /// Reads a JSON text: `api_key`, `overlap_seconds`. An empty one is an empty object.
     ///
     /// # Errors
     /// Every problem, as `path: message`; none repeats a secret.
     pub fn read(text: &str) -> Result<Self, Vec<String>> {
+        let text = if text.trim().is_empty() { "{}" } else { text };
         of_body(text, |s, _| {
             let key = s.field("api_key").and_then(|field| field.key());
             let seconds = integer(0, OVERLAP_S_MAX);
@@ -147,7 +148,7 @@ mod tests {
         // A change leaves what it does not name, and null takes away.
         let change = |text| ClientBody::read(text, Some(&expected), &[]).expect("sound");
         assert_eq!(change("{}").client, expected);
-        assert_eq!(change("").key, None);
+        assert_eq!(change("{}").key, None);
         let changed = change(r#"{"limits": {"tokens_per_min": 7}, "budget": null}"#).client;
         let limits = Limits {
             req_per_min: None,
@@ -167,7 +168,20 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_path_and_no_secret() {
         for (text, says) in [
-            ("", "client_id: is missing; give the client an id"),
+            ("", "is not JSON"),
+            ("{}", "client_id: is missing; give the client an id"),
+            (
+                r#"{"client_id": "a", "description": 5}"#,
+                "description: expected text, in quotes",
+            ),
+            (
+                r#"{"client_id": "a", "allowed_providers": [true]}"#,
+                "allowed_providers[0]: expected text",
+            ),
+            (
+                r#"{"client_id": "a", "limits": {"req_per_min": "5"}}"#,
+                "limits.req_per_min: expected a number",
+            ),
             (r#"{"client_id": "a b"}"#, "client_id: `a b` is not an id"),
             (r#"{"client_id": "none"}"#, "is reserved"),
             (

@@ -1,7 +1,8 @@
 //! A JSON text as the tree that [`crate::yaml`] makes of a file, for bodies of requests.
 //!
 //! Numbers keep their text, so that amounts are exact, and nothing is expanded: who may
-//! change a client may not read the environment.
+//! change a client may not read the environment. YAML takes `5` for a text and `"5"` for a
+//! number; here each key has its type.
 
 use crate::problem::{Place, Problem};
 use crate::yaml::{Entry, Node, Value, item_path, key_path};
@@ -12,6 +13,29 @@ use std::fmt;
 
 /// Bodies have a line or two; their paths say where something is.
 const PLACE: Place = Place { line: 1, column: 1 };
+
+/// The keys of bodies whose values are numbers.
+const NUMBERS: [&str; 4] = ["req_per_min", "tokens_per_min", "usd", "overlap_seconds"];
+/// Those whose values, or items, are text.
+const TEXTS: [&str; 7] = [
+    "client_id",
+    "api_key",
+    "description",
+    "allowed_providers",
+    "ingest",
+    "per",
+    "action",
+];
+
+/// What is wrong with the type of a scalar at a path.
+fn wrong_type(path: &str, is_text: bool, is_number: bool) -> Option<&'static str> {
+    let path = path.split('[').next().unwrap_or_default();
+    let key = path.rsplit('.').next().unwrap_or_default();
+    if NUMBERS.contains(&key) && !is_number {
+        return Some("expected a number");
+    }
+    (TEXTS.contains(&key) && !is_text).then_some("expected text, in quotes")
+}
 
 /// The members of an object, in their order, with those that come twice.
 struct Members<'t>(Vec<(String, &'t RawValue)>);
@@ -38,13 +62,12 @@ impl<'de> Deserialize<'de> for Members<'de> {
     }
 }
 
-/// Reads a text. An empty one is an empty object.
+/// Reads a text.
 ///
 /// # Errors
 /// It is no JSON, or a key comes twice.
 pub(crate) fn read(text: &str) -> Result<Node, Vec<Problem>> {
     let mut problems = Vec::new();
-    let text = if text.trim().is_empty() { "{}" } else { text };
     let node = serde_json::from_str(text)
         .and_then(|raw: &RawValue| node(raw, "", &mut problems))
         .map_err(|error| vec![problem("", format!("is not JSON: {error}"))])?;
@@ -98,6 +121,13 @@ fn node(raw: &RawValue, path: &str, problems: &mut Vec<Problem>) -> serde_json::
         _ if text == "null" => Value::Null,
         _ => Value::Scalar(text.to_owned()),
     };
+    if let Value::Scalar(_) = value {
+        let first = text.as_bytes().first().copied().unwrap_or_default();
+        let is_number = first == b'-' || first.is_ascii_digit();
+        if let Some(wrong) = wrong_type(path, first == b'"', is_number) {
+            problems.push(problem(path, wrong.to_owned()));
+        }
+    }
     Ok(Node {
         place: PLACE,
         value,

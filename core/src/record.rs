@@ -170,6 +170,8 @@ closed_list! {
         StreamGenerateContent = "/v1beta/models/{model}:streamGenerateContent",
         /// `/v1/models` and `/v1/models/{id}`.
         Models = "/v1/models",
+        /// `/v1/usage`.
+        Usage = "/v1/usage",
         /// `/ingest/v1/records`.
         Ingest = "/ingest/v1/records",
         /// A path that the data plane does not know.

@@ -17,6 +17,7 @@ pub mod audit;
 mod auth;
 mod checks;
 mod client_health;
+pub mod clients;
 mod config;
 mod encoding;
 mod figures;
@@ -48,6 +49,7 @@ pub use handover::Handover;
 pub use metrics_path::MetricsPath;
 pub use readiness::{Readiness, State};
 pub use thread::{Options, Thread};
+pub(crate) use usage::own::{Caller, PATH as USAGE};
 
 use crate::gateway::Setups;
 use audit::Trail;
@@ -58,6 +60,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 use bytes::Bytes;
+use clients::Clients;
 use coo_llm_core::catalog::Family;
 use coo_llm_core::{Meter, ShardWriter};
 use coo_llm_exporters::history::History;
@@ -68,7 +71,7 @@ use rate_limit::RateLimit;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
-use usage::{client, clients, global, provider, series, stats};
+use usage::{client, clients as clients_usage, global, provider, series, stats};
 
 /// What the control plane serves, and with what rights.
 pub struct Control {
@@ -83,6 +86,8 @@ pub struct Control {
     /// Who follows orders about the configuration; without anyone there are no endpoints
     /// of it.
     pub config: Option<Orders>,
+    /// The clients of file and admin API.
+    pub roster: Arc<Clients>,
     /// What the gateway goes by: which clients and providers there are.
     pub setups: Setups,
     /// What was used when; `None` where none is kept.
@@ -146,6 +151,7 @@ struct Shared {
     config: Option<Orders>,
     checks: Option<Arc<Checks>>,
     clients: Option<Arc<Board>>,
+    roster: Arc<Clients>,
     readiness: Readiness,
     started: SystemTime,
     metrics: Option<(Metrics, Mutex<scrape::Scraper>)>,
@@ -223,6 +229,7 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
         began: Instant::now(),
         config: control.config,
         checks: control.checks,
+        roster: control.roster,
         clients: control.clients,
         readiness: control.readiness,
         started: control.started,
@@ -245,6 +252,7 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
     let mut routes = Routes::default();
     routes.open("/health", get(readiness::health));
     routes.open("/ready", get(readiness::ready));
+    routes.open(USAGE, get(usage::own::usage));
     if let Some(path) = metrics_path {
         routes.open(path.as_str(), get(scrape::metrics));
     }
@@ -262,7 +270,7 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
     endpoint(provider::PATH, &["GET"], get(provider::provider));
     endpoint(global::PATH, &["GET"], get(global::global));
     endpoint(stats::PATH, &["GET"], get(stats::stats));
-    endpoint(clients::PATH, &["GET"], get(clients::clients));
+    endpoint(clients_usage::PATH, &["GET"], get(clients_usage::clients));
     let unusual = get(client_health::client_health);
     endpoint(client_health::PATH, &["GET"], unusual);
     if shared.checks.is_some() {
@@ -273,6 +281,24 @@ fn assembled(control: Control) -> (Router, Vec<String>) {
         endpoint(config::PATH, &["GET", "POST"], config_handlers);
         endpoint(config::VALIDATE, &["POST"], post(config::validate));
         endpoint(config::POLICY, &["PUT"], put(config::put_policy));
+        endpoint(
+            clients::endpoint::PATH,
+            &["POST"],
+            post(clients::endpoint::create),
+        );
+        let rotation = post(clients::endpoint::rotate);
+        endpoint(clients::endpoint::ROTATE, &["POST"], rotation);
+    }
+    let list = get(clients::endpoint::list);
+    endpoint(clients::endpoint::LIST, &["GET"], list);
+    let one = get(clients::endpoint::one);
+    if shared.config.is_some() {
+        let one = one
+            .put(clients::endpoint::update)
+            .delete(clients::endpoint::delete);
+        endpoint(clients::endpoint::ONE, &["GET", "PUT", "DELETE"], one);
+    } else {
+        endpoint(clients::endpoint::ONE, &["GET"], one);
     }
     routes.open(login::ALIAS, post(login::login));
     let router = routes

@@ -37,6 +37,7 @@ mod setup;
 mod simulated;
 mod upstream;
 
+pub(crate) use limits::Account;
 pub use limits::{BudgetStanding, Ledgers, SpentBefore};
 pub(crate) use plan::Reach;
 pub use plan::{KeyHealth, Plan, PlanError, ProviderHealth};

@@ -1,7 +1,10 @@
-//! Says once a period in the log that a client's budget is spent.
+//! What was spent before a budget was counted; and, once a period, in the log, that one is
+//! spent.
 
 use coo_llm_core::UnixMillis;
-use coo_llm_http::gateway::{BudgetStanding, Setups};
+use coo_llm_core::limiter::Period;
+use coo_llm_exporters::history::{History, HistoryError};
+use coo_llm_http::gateway::{BudgetStanding, Setups, SpentBefore};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +17,54 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     UnixMillis(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
+}
+
+/// So many clients are asked for one by one; for more the time of their periods is read once.
+const FEW: usize = 16;
+
+/// What these clients have spent in their present periods, as the history knows it. What it
+/// cannot say is left out, and said in the log. It may wait for the disk.
+pub(super) fn spent_before(history: &History, clients: &[(Arc<str>, Period)]) -> Vec<SpentBefore> {
+    let mut all = Vec::new();
+    for per in [Period::Day, Period::Month] {
+        let of_period = clients.iter().filter(|(_, its)| *its == per);
+        let ids: Vec<_> = of_period.map(|(id, _)| id).collect();
+        match spent_by(history, per, &ids) {
+            Ok(spent) => all.extend(spent),
+            Err(error) => tracing::error!(
+                %error,
+                clients = ids.len(),
+                "the history cannot say what was spent: budgets begin at 0"
+            ),
+        }
+    }
+    all
+}
+
+fn spent_by(
+    history: &History,
+    per: Period,
+    ids: &[&Arc<str>],
+) -> Result<Vec<SpentBefore>, HistoryError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let at = history.clock(now());
+    let since = per.start(per.index(at));
+    let mut spent = HashMap::new();
+    if ids.len() <= FEW {
+        for id in ids {
+            spent.extend(history.spent(since, Some(id), at)?);
+        }
+    } else {
+        spent = history.spent(since, None, at)?;
+    }
+    let of = |id: &&Arc<str>| SpentBefore {
+        client: id.to_string(),
+        spent: spent.get(&***id).copied().unwrap_or_default(),
+        at,
+    };
+    Ok(ids.iter().map(of).collect())
 }
 
 /// Starts to look, until the control plane ends.

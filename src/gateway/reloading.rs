@@ -7,13 +7,17 @@
 //!    -> every worker has taken it                            the answer
 //! ```
 
+mod clients;
+
 use super::price_file::{LOOK_EVERY, Prices};
 use super::{budgets, fixed, resolving};
 use crate::config_file::{self, BUILTIN};
 use crate::logging::LogHandle;
 use coo_llm_config::{Document, Problems};
 use coo_llm_core::UnixMillis;
+use coo_llm_exporters::history::History;
 use coo_llm_http::ServerTls;
+use coo_llm_http::control::clients::Clients;
 use coo_llm_http::control::{
     Auth, Checked, Followed, Order, OrderRefused, Ordered, PolicyInUse, Reloaded, Rights,
 };
@@ -94,6 +98,9 @@ pub(super) struct Reloader {
     pub(super) auth: Arc<Auth>,
     pub(super) log: LogHandle,
     pub(super) reloads: Arc<Reloads>,
+    /// What was done to clients over the admin API.
+    pub(super) clients: Arc<Clients>,
+    pub(super) history: Option<Arc<History>>,
 }
 
 type Done = Result<Followed, OrderRefused>;
@@ -148,6 +155,7 @@ impl Reloader {
                     source,
                 }))
             }
+            Order::Client(order) => self.change_client(&order).await,
             Order::UsePolicy(text) => {
                 let read = self.document.with_policy(REQUEST, &text, &variable);
                 let read = read.map_err(|problems| invalid(&problems));
@@ -198,10 +206,10 @@ impl Reloader {
         self.reloads.note(used.is_ok());
         match &used {
             Ok(()) => tracing::info!(source, "the configuration is reloaded"),
-            Err(OrderRefused::Invalid(errors) | OrderRefused::NeedsRestart(errors)) => {
+            Err(refused) => {
                 tracing::error!(
                     source,
-                    errors = errors.join("; "),
+                    errors = reasons(refused).join("; "),
                     "the configuration is not reloaded: the last one stays as it is"
                 );
             }
@@ -216,7 +224,10 @@ impl Reloader {
         }
         let before = self.setups.current();
         let (plan, tls) = (Arc::clone(&before.plan), self.tls.clone());
-        let config = document.config.clone();
+        let mut config = document.config.clone();
+        let roster = self.clients.current().of_config(&config, budgets::now());
+        let roster = roster.map_err(OrderRefused::Invalid)?;
+        config.clients = roster.clients().to_vec();
         let made = spawn_blocking(move || {
             let certificate = tls.as_ref().map(|tls| tls.read_again()).transpose();
             let certificate = certificate.map_err(|error| error.to_string())?;
@@ -232,6 +243,7 @@ impl Reloader {
         let (plan, certificate, prices, book, rights) =
             made.map_err(|error: String| OrderRefused::Invalid(vec![error]))?;
         let addresses = resolving::of_new_plan(&plan, &before).await;
+        let spent = self.spent_before(&before, &plan).await;
 
         // From here on nothing fails.
         self.log.set_level(document.config.logging.level);
@@ -240,9 +252,13 @@ impl Reloader {
             tls.use_from_now_on(certificate);
         }
         self.prices.replace(&prices);
-        let ledgers = before.ledgers.succeeded_by(&plan, budgets::now());
+        let ledgers = before.ledgers.succeeded_by(&plan, budgets::now(), &spent);
         self.setups
             .replace(Setup::new(plan, addresses, book, ledgers));
+        for note in roster.notes(&document.config) {
+            tracing::warn!("{note}");
+        }
+        self.clients.publish(roster);
         self.document = document;
         if !self.setups.taken_by(self.workers, TAKEN_WAIT_MAX).await {
             tracing::warn!("a worker has not taken the new configuration yet");
@@ -253,11 +269,14 @@ impl Reloader {
     /// What is wrong with a text, or the file, and which of its changes need a restart.
     async fn validate(&self, text: Option<String>) -> Checked {
         let errors = match self.read(text).await {
-            Err(OrderRefused::Invalid(errors) | OrderRefused::NeedsRestart(errors)) => errors,
+            Err(refused) => reasons(&refused),
             Ok(document) => {
                 let restart = fixed::changes(&self.document.config, &document.config);
                 let config = document.config;
+                let clients = Arc::clone(&self.clients);
                 let checked = spawn_blocking(move || {
+                    let roster = clients.current().of_config(&config, budgets::now());
+                    roster.map_err(|errors| errors.join("; "))?;
                     Plan::check(&config).map_err(|error| error.to_string())?;
                     Rights::new(&config.server).map_err(|error| error.to_string())?;
                     Prices::open(config.prices.as_deref()).map(drop)
@@ -280,6 +299,17 @@ impl Reloader {
             errors,
             restart_needed: None,
         }
+    }
+}
+
+/// What was wrong, a line each.
+fn reasons(refused: &OrderRefused) -> Vec<String> {
+    match refused {
+        OrderRefused::Invalid(errors) | OrderRefused::NeedsRestart(errors) => errors.clone(),
+        OrderRefused::Unknown(message)
+        | OrderRefused::Conflict(message)
+        | OrderRefused::Store(message)
+        | OrderRefused::Late(message) => vec![message.clone()],
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn bad_request(message: &str) -> Response {
 }
 
 /// An error in OpenAI's shape.
-fn openai_error(kind: ErrorKind, message: &str) -> Response {
+pub(super) fn openai_error(kind: ErrorKind, message: &str) -> Response {
     let status = StatusCode::from_u16(kind.status()).expect("kinds have valid statuses");
     json(status, kind.body_with(message, None))
 }

@@ -5,6 +5,7 @@
 //! [`Order`] to who does, one after the other.
 
 use super::answer::ErrorAnswer;
+use super::clients::{ClientChanged, ClientOrder};
 use super::{Shared, answer};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -21,8 +22,8 @@ pub(super) const PATH: &str = "/admin/v1/config";
 pub(super) const VALIDATE: &str = "/admin/v1/config/validate";
 pub(super) const POLICY: &str = "/admin/v1/config/policy";
 
-/// Orders that may wait: a person or a script gives them, and each takes moments.
-const WAITING_MAX: usize = 8;
+/// Orders that may wait: as many as the control thread works on at the same time.
+const WAITING_MAX: usize = 32;
 
 /// What is to be done with the configuration.
 #[derive(Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Order {
     Validate(Option<String>),
     /// Use this text in the place of `policy`.
     UsePolicy(String),
+    /// Make, change or delete a client.
+    Client(ClientOrder),
 }
 
 impl std::fmt::Debug for Order {
@@ -45,6 +48,7 @@ impl std::fmt::Debug for Order {
             Self::Use(_) => "Use",
             Self::Validate(_) => "Validate",
             Self::UsePolicy(_) => "UsePolicy",
+            Self::Client(_) => "Client",
         })
     }
 }
@@ -61,6 +65,8 @@ pub enum Followed {
     Checked(Checked),
     /// Another policy is in use.
     Policy(PolicyInUse),
+    /// A client was made, changed or deleted.
+    Client(ClientChanged),
 }
 
 /// Another configuration is in use.
@@ -103,6 +109,15 @@ pub enum OrderRefused {
     Invalid(Vec<String>),
     /// It is sound, and changes what only a restart can.
     NeedsRestart(Vec<String>),
+    /// There is no such client.
+    Unknown(String),
+    /// There is one already, or its key is another's.
+    Conflict(String),
+    /// It cannot be written down.
+    Store(String),
+    /// It is written down, and not yet in use everywhere: the one case in which something
+    /// has changed.
+    Late(String),
 }
 
 /// An order, and where its answer is awaited.
@@ -137,32 +152,69 @@ impl Orders {
 
 impl Shared {
     async fn ordered(&self, order: Order) -> Response {
+        self.ordered_as(order, StatusCode::OK).await
+    }
+
+    /// Has an order followed; where it is, the answer has this status.
+    pub(super) async fn ordered_as(&self, order: Order, status: StatusCode) -> Response {
+        let what = if matches!(order, Order::Client(_)) {
+            "request"
+        } else {
+            "configuration"
+        };
         let given = match &self.config {
             Some(orders) => orders.give(order).await,
             None => None,
         };
         match given {
-            Some(Ok(followed)) => answer::value(&followed),
-            Some(Err(OrderRefused::Invalid(errors))) => {
-                let message = "The configuration is wrong; nothing has changed.";
-                answer::admin_errors(StatusCode::BAD_REQUEST, "invalid_config", message, &errors)
+            Some(Ok(followed)) => {
+                let mut response = answer::value(&followed);
+                *response.status_mut() = status;
+                response
             }
-            Some(Err(OrderRefused::NeedsRestart(errors))) => {
-                let message =
-                    "The configuration changes what needs a restart; nothing has changed.";
-                answer::admin_errors(StatusCode::CONFLICT, "restart_needed", message, &errors)
-            }
+            Some(Err(refused)) => refused.response(what),
             None => answer::unavailable("The configuration is busy; try again.")
                 .map(axum::body::Body::from),
         }
     }
 }
 
+impl OrderRefused {
+    /// The answer to who gave the order; `what` is what was wrong then.
+    fn response(&self, what: &str) -> Response {
+        match self {
+            Self::Invalid(errors) => {
+                let kind = if what == "request" {
+                    "invalid_request_error"
+                } else {
+                    "invalid_config"
+                };
+                let message = format!("The {what} is wrong; nothing has changed.");
+                answer::admin_errors(StatusCode::BAD_REQUEST, kind, &message, errors)
+            }
+            Self::NeedsRestart(errors) => {
+                let message =
+                    "The configuration changes what needs a restart; nothing has changed.";
+                answer::admin_errors(StatusCode::CONFLICT, "restart_needed", message, errors)
+            }
+            Self::Unknown(message) => {
+                answer::admin_error(StatusCode::NOT_FOUND, "not_found", message)
+            }
+            Self::Conflict(message) => {
+                answer::admin_error(StatusCode::CONFLICT, "conflict", message)
+            }
+            Self::Store(message) | Self::Late(message) => {
+                answer::admin_error(StatusCode::SERVICE_UNAVAILABLE, "store_error", message)
+            }
+        }
+    }
+}
+
 /// A body, or why there is none.
-type Body = Result<Bytes, BytesRejection>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// The body as text: none where it is empty.
-fn text(body: Body) -> Result<Option<String>, Box<Response>> {
+pub(super) fn text(body: Body) -> Result<Option<String>, Box<Response>> {
     let body = body.map_err(|why| {
         let kind = "invalid_request_error";
         Box::new(answer::admin_error(why.status(), kind, &why.body_text()))

@@ -6,8 +6,11 @@
 //! A test compares paths and methods with those of the router, both ways.
 
 use super::answer::ErrorAnswer;
-use super::usage::{client, clients, global, provider, series, stats};
-use super::{Shared, answer, audit, auth, checks, client_health, config, gate, readiness, scrape};
+use super::usage::{client, clients, global, own, provider, series, stats};
+use super::{
+    Shared, answer, audit, auth, checks, client_health, clients as managed, config, gate,
+    readiness, scrape,
+};
 use auth::{login, session};
 use axum::extract::State;
 use axum::response::Response;
@@ -41,6 +44,7 @@ const METRICS: &str = "/metrics";
         readiness::health,
         readiness::ready,
         scrape::metrics,
+        own::usage,
         login::login,
         session::logout,
         session::session,
@@ -57,6 +61,12 @@ const METRICS: &str = "/metrics";
         clients::clients,
         checks::endpoint::health,
         client_health::client_health,
+        managed::endpoint::create,
+        managed::endpoint::list,
+        managed::endpoint::one,
+        managed::endpoint::update,
+        managed::endpoint::delete,
+        managed::endpoint::rotate,
         openapi,
     ),
     components(schemas(ErrorAnswer))
@@ -82,6 +92,13 @@ pub(super) fn document(parts: &Parts<'_>) -> utoipa::openapi::OpenApi {
         for path in [config::PATH, config::VALIDATE, config::POLICY] {
             paths.remove(path);
         }
+        paths.remove(managed::endpoint::ROTATE);
+        for path in [managed::endpoint::PATH, managed::endpoint::ONE] {
+            if let Some(item) = paths.get_mut(path) {
+                (item.put, item.post, item.delete) = (None, None, None);
+            }
+        }
+        paths.retain(|_, item| operations(item).next().is_some());
     }
     if !parts.has_checks {
         paths.remove(checks::PATH);

@@ -7,6 +7,7 @@
 //! was given up goes on in its room until it ends, so that the bound holds.
 
 use super::answer;
+use crate::wire::openai_error::ErrorKind;
 use axum::response::Response;
 use coo_llm_core::UnixMillis;
 use coo_llm_exporters::history::{History, HistoryError};
@@ -69,6 +70,21 @@ impl fmt::Display for NoAnswer {
 }
 
 impl NoAnswer {
+    /// The answer to a client of the data plane.
+    pub(super) fn to_client(&self) -> Response {
+        let kind = match self {
+            Self::History(HistoryError::TooManyPoints { .. }) => ErrorKind::InvalidRequest,
+            Self::Broken => ErrorKind::Internal,
+            _ => ErrorKind::Unavailable,
+        };
+        let mut response = answer::openai_error(kind, &self.to_string());
+        if matches!(self, Self::Busy | Self::TimedOut) {
+            let wait = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, wait);
+        }
+        response
+    }
+
     /// The answer of an endpoint that asked.
     pub(super) fn response(&self) -> Response {
         let (status, kind) = match self {

@@ -56,6 +56,7 @@ fn setups(meter: &Meter) -> Setups {
 
 fn control(meter: &Meter, needs_admin_key: bool) -> Control {
     Control {
+        roster: Arc::default(),
         setups: setups(meter),
         history: None,
         meter: meter.clone(),

@@ -9,6 +9,7 @@
 pub(super) mod client;
 pub(super) mod clients;
 pub(super) mod global;
+pub(super) mod own;
 pub(super) mod provider;
 pub(super) mod series;
 mod span;

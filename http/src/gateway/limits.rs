@@ -14,7 +14,7 @@ mod kept;
 mod keys;
 mod standing;
 
-pub(crate) use counter::{Claim, Counter, Moment};
+pub(crate) use counter::{Account, Claim, Counter, Moment};
 pub(crate) use estimate::Estimate;
 pub(crate) use keys::{Held, KeyClaim};
 pub(crate) use standing::Standing;
@@ -61,7 +61,8 @@ pub struct BudgetStanding {
     pub resets: UnixMillis,
 }
 
-/// What was spent before this process, for [`Ledgers::new`].
+/// What was spent before this process, or before there was a budget: for [`Ledgers::new`] and
+/// [`Ledgers::succeeded_by`]. The last one of a client counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpentBefore {
     /// The client's id.
@@ -97,13 +98,7 @@ impl Ledgers {
     pub fn new(plan: &Plan, workers: usize, before: &[SpentBefore]) -> Self {
         let seats = Seat::all(workers).into_iter().map(Some).collect();
         let mut kept = Kept::default();
-        for client in &plan.clients {
-            let spent = before.iter().filter(|before| *before.client == *client.id);
-            if let Some(terms) = client.budget {
-                let spent = spent.map(|before| (before.spent, before.at));
-                kept.seed(&client.id, terms, workers, spent);
-            }
-        }
+        kept.go_on(plan, workers, UnixMillis(0), before);
         Self::of(
             plan,
             workers,
@@ -116,12 +111,13 @@ impl Ledgers {
     /// The ledgers of the plan that follows: clients and keys that are in it have taken
     /// what they took so far, under whichever plan of this process.
     ///
-    /// A limit that is new begins with nothing taken. Where a budget's period is another
-    /// one, what was spent in the one before counts in the new one.
+    /// A limit that is new begins with nothing taken. A budget that is new, or whose period is
+    /// another one, begins with what `before` says of its client; see [`Ledgers::uncounted`].
+    /// Where that says nothing, what was spent in the period before counts in the new one.
     #[must_use]
-    pub fn succeeded_by(&self, plan: &Plan, now: UnixMillis) -> Self {
+    pub fn succeeded_by(&self, plan: &Plan, now: UnixMillis, before: &[SpentBefore]) -> Self {
         let mut kept = self.kept.clone();
-        kept.go_on(plan, self.workers, now);
+        kept.go_on(plan, self.workers, now, before);
         Self::of(
             plan,
             self.workers,
@@ -170,6 +166,23 @@ impl Ledgers {
             seats,
             kept,
         }
+    }
+
+    /// The clients of a plan with a budget, and by what period it is.
+    #[must_use]
+    pub fn with_budgets(plan: &Plan) -> Vec<(Arc<str>, Period)> {
+        let clients = plan.clients.iter();
+        clients
+            .filter_map(|client| Some((Arc::clone(&client.id), client.budget?.per)))
+            .collect()
+    }
+
+    /// Those of the plan that follows whose budget was not counted so far.
+    #[must_use]
+    pub fn uncounted(&self, plan: &Plan) -> Vec<(Arc<str>, Period)> {
+        let mut uncounted = Self::with_budgets(plan);
+        uncounted.retain(|(id, per)| !self.kept.counts(id, *per));
+        uncounted
     }
 
     /// How the budgets stand, in the order of the configuration.

@@ -13,6 +13,8 @@ pub(crate) enum Target<'a> {
     Models,
     /// `GET /v1/models/{id}`.
     Model(&'a str),
+    /// `GET /v1/usage`.
+    Usage,
     /// `POST /ingest/v1/records`.
     Ingest,
     /// Under `/v1/`, but nothing that this version knows.
@@ -47,6 +49,7 @@ impl<'a> Target<'a> {
             "messages" => Self::Forward(Endpoint::Messages),
             "messages/count_tokens" => Self::Forward(Endpoint::CountTokens),
             "models" => Self::Models,
+            "usage" => Self::Usage,
             other => match other.strip_prefix("models/") {
                 Some(id) if !id.is_empty() => Self::Model(id),
                 _ => Self::Unknown,
@@ -94,6 +97,7 @@ mod tests {
             assert_eq!(of("/v1/models"), "Models");
             assert_eq!(of("/v1/models/gpt-4o"), "Model(\"gpt-4o\")");
             assert_eq!(of("/v1/models/meta/llama-3"), "Model(\"meta/llama-3\")");
+            assert_eq!(of("/v1/usage"), "Usage");
             assert_eq!(of("/v1/nothing"), "Unknown");
             assert_eq!(of("/ingest/v1/records"), "Ingest");
             assert_eq!(of("/ingest/v1/nothing"), "Unknown");

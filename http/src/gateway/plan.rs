@@ -12,11 +12,12 @@ pub(crate) use provider::{
 pub(crate) use resolve::Choice;
 
 use coo_llm_config::{
-    AllowedProviders, Budget, BudgetAction, BudgetPeriod, Config, Ingest, IngestRight, Policy,
+    AllowedProviders, Budget, BudgetAction, BudgetPeriod, Client, Config, Ingest, IngestRight,
+    Policy,
 };
-use coo_llm_core::Meter;
 use coo_llm_core::catalog::{ClientId, EventId, Family, NONE, Route};
 use coo_llm_core::limiter::{Period, Terms};
+use coo_llm_core::{Meter, UnixMillis};
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -92,6 +93,26 @@ pub(crate) struct ClientPlan {
     pub(crate) budget: Option<Terms>,
 }
 
+/// Whose a key is, by the place in the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) client: usize,
+    /// The first moment at which it is so no more; [`Holder::FOREVER`] for a key without an end.
+    pub(crate) until: UnixMillis,
+}
+
+impl Holder {
+    pub(crate) const FOREVER: UnixMillis = UnixMillis(u64::MAX);
+
+    /// Whether the key still works; `now` is asked for where it has an end.
+    pub(crate) fn holds(self, now: impl FnOnce() -> UnixMillis) -> bool {
+        self.until == Self::FOREVER || now() < self.until
+    }
+}
+
+/// A provider and its model, by alias.
+type Aliases = HashMap<Box<str>, (usize, Box<str>)>;
+
 /// The series of what concerns no provider and no client.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NoOne {
@@ -107,10 +128,11 @@ pub struct Plan {
     /// How many plans came before it in this process.
     pub(crate) number: u64,
     pub(crate) meter: Meter,
-    pub(crate) providers: Vec<ProviderPlan>,
+    /// Shared by plans that differ in their clients alone.
+    pub(crate) providers: Arc<[ProviderPlan]>,
     pub(crate) clients: Vec<ClientPlan>,
-    by_key: HashMap<[u8; 32], usize>,
-    pub(crate) aliases: HashMap<Box<str>, (usize, Box<str>)>,
+    by_key: HashMap<[u8; 32], Holder>,
+    pub(crate) aliases: Aliases,
     pub(crate) no_one: NoOne,
     pub(crate) policy: Policy,
     /// Where requests go whose provider cannot serve them, in this order.
@@ -146,12 +168,34 @@ impl Plan {
         let mut plan = Self::of_parts(config, parts, &self.meter);
         plan.number = self.number + 1;
         plan.epoch = self.epoch;
-        for provider in &mut plan.providers {
+        // Nobody else has it yet.
+        for provider in Arc::get_mut(&mut plan.providers).into_iter().flatten() {
             if let Some(known) = self.same_place(provider) {
                 provider.takes_over(&self.providers[known]);
             }
         }
         Ok(plan)
+    }
+
+    /// The plan that follows this one where nothing but the clients is another. Addresses and
+    /// prices that were made for this plan fit it.
+    ///
+    /// # Cost
+    /// One pass over the clients; no file is read.
+    #[must_use]
+    pub fn with_clients(&self, clients: &[Client]) -> Self {
+        let (clients, by_key) = client_plans(clients, &self.providers, &self.meter);
+        Self {
+            number: self.number + 1,
+            meter: self.meter.clone(),
+            providers: Arc::clone(&self.providers),
+            clients,
+            by_key,
+            aliases: self.aliases.clone(),
+            policy: self.policy.clone(),
+            fallback: self.fallback.clone(),
+            ..*self
+        }
     }
 
     /// Whether [`Plan::new`] would make a plan of a configuration, without making it.
@@ -183,31 +227,7 @@ impl Plan {
             provider.falls_back(to, catalog);
         }
         let place = |id: &str| providers.iter().position(|provider| *provider.id == *id);
-        let clients: Vec<_> = config
-            .clients
-            .iter()
-            .map(|client| ClientPlan {
-                id: client.id.as_str().into(),
-                key_hint: client.key.short_hex().into(),
-                series: catalog.client(&client.id),
-                allowed: match &client.allowed_providers {
-                    AllowedProviders::Any => vec![true; providers.len()].into(),
-                    only @ AllowedProviders::Only(_) => providers
-                        .iter()
-                        .map(|provider| only.allows(&provider.id))
-                        .collect(),
-                },
-                ingest: client.ingest,
-                limits: client.limits,
-                budget: client.budget.map(terms),
-            })
-            .collect();
-        let by_key = config
-            .clients
-            .iter()
-            .enumerate()
-            .map(|(at, client)| (client.key.0, at))
-            .collect();
+        let (clients, by_key) = client_plans(&config.clients, &providers, meter);
         let mut aliases = HashMap::new();
         for alias in &config.aliases {
             // Its provider exists: the configuration was checked.
@@ -222,7 +242,7 @@ impl Plan {
         Self {
             number: 0,
             meter: meter.clone(),
-            providers,
+            providers: providers.into(),
             clients,
             by_key,
             aliases,
@@ -252,10 +272,11 @@ impl Plan {
         u64::try_from(passed).unwrap_or(u64::MAX)
     }
 
-    /// The place of the client whose key has this SHA-256.
+    /// Whose the key is that has this SHA-256; whether it [`holds`](Holder::holds) is not
+    /// looked at.
     ///
     /// A digest and not the key is looked up, so the time it takes says nothing of keys.
-    pub(crate) fn client(&self, digest: &[u8; 32]) -> Option<usize> {
+    pub(crate) fn client(&self, digest: &[u8; 32]) -> Option<Holder> {
         self.by_key.get(digest).copied()
     }
 
@@ -271,6 +292,50 @@ impl Plan {
             })
             .collect()
     }
+}
+
+/// The clients, and whose each key is. A client's own key goes before its old ones.
+fn client_plans(
+    clients: &[Client],
+    providers: &[ProviderPlan],
+    meter: &Meter,
+) -> (Vec<ClientPlan>, HashMap<[u8; 32], Holder>) {
+    let catalog = meter.catalog();
+    let any: Box<[bool]> = vec![true; providers.len()].into();
+    let plans = clients.iter().map(|client| ClientPlan {
+        id: client.id.as_str().into(),
+        key_hint: client.key.short_hex().into(),
+        series: catalog.client(&client.id),
+        allowed: match &client.allowed_providers {
+            AllowedProviders::Any => any.clone(),
+            only @ AllowedProviders::Only(_) => providers
+                .iter()
+                .map(|provider| only.allows(&provider.id))
+                .collect(),
+        },
+        ingest: client.ingest,
+        limits: client.limits,
+        budget: client.budget.map(terms),
+    });
+    let plans = plans.collect();
+    let mut by_key = HashMap::with_capacity(clients.len());
+    for (at, client) in clients.iter().enumerate() {
+        for old in &client.old_keys {
+            let holder = Holder {
+                client: at,
+                until: old.until,
+            };
+            by_key.insert(old.key.0, holder);
+        }
+    }
+    for (at, client) in clients.iter().enumerate() {
+        let holder = Holder {
+            client: at,
+            until: Holder::FOREVER,
+        };
+        by_key.insert(client.key.0, holder);
+    }
+    (plans, by_key)
 }
 
 /// What can fail of all providers, before anything is made of any.

@@ -290,6 +290,12 @@ impl Unsettled {
         self.settle(None);
     }
 
+    /// The request is over, without a provider; `error` is why it failed, if it did.
+    pub(crate) fn end_with(mut self, status: u16, error: Option<ErrorType>) {
+        self.status = status;
+        self.settle(error);
+    }
+
     fn used(&self) -> Used {
         let none = Used {
             tokens: Tokens::default(),

@@ -75,6 +75,20 @@ impl Setups {
         self.newest.send_replace(Arc::new(setup));
     }
 
+    /// Puts a plan that differs in its clients alone in the place of the one in use, with its
+    /// ledgers. Addresses and prices stay.
+    pub fn with_plan(&self, plan: Plan, ledgers: Ledgers) {
+        self.newest.send_modify(|setup| {
+            *setup = Arc::new(Setup {
+                plan: Arc::new(plan),
+                addresses: Arc::clone(&setup.addresses),
+                prices: Arc::clone(&setup.prices),
+                ledgers: Arc::new(ledgers),
+                taken: Arc::new(Semaphore::new(0)),
+            });
+        });
+    }
+
     /// Says where the providers of `plan` are; nothing where that is known, or where
     /// another plan is in use by now.
     pub fn readdress(&self, plan: &Arc<Plan>, addresses: &AddressBook) {
@@ -165,7 +179,7 @@ llm_providers:
         assert!(setups.taken_by(2, Duration::ZERO).await);
 
         let next = first.plan.succeeded_by(&config(CONFIG)).expect("a plan");
-        let ledgers = first.ledgers.succeeded_by(&next, UnixMillis(0));
+        let ledgers = first.ledgers.succeeded_by(&next, UnixMillis(0), &[]);
         setups.replace(Setup::new(next, book(3), PriceBook::default(), ledgers));
         setups.readdress(&first.plan, &book(4));
         assert_eq!(*setups.current().addresses, book(3), "of another plan");

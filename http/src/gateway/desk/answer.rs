@@ -2,10 +2,11 @@
 
 use super::Desk;
 use super::asked::Asked;
+use crate::control::{Caller, USAGE};
 use crate::gateway::dialect::{self, Hearing};
 use crate::gateway::error::{Refusal, UpstreamFault, of_status};
 use crate::gateway::headers::{X_COO_COST_USD, X_REQUEST_ID, client_key, to_client};
-use crate::gateway::limits::Standing;
+use crate::gateway::limits::{Moment, Standing};
 use crate::gateway::models;
 use crate::gateway::paths::Target;
 use crate::gateway::relay::{Patience, Relay};
@@ -19,7 +20,7 @@ use crate::wire::openai_error::ErrorKind;
 use crate::wire::request_id::RequestId;
 use bytes::{Bytes, BytesMut};
 use coo_llm_core::NanoUsd;
-use coo_llm_core::record::Endpoint;
+use coo_llm_core::record::{Endpoint, ErrorType};
 use coo_llm_exporters::decimal::push_usd;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::request::Parts;
@@ -31,6 +32,8 @@ use sha2::{Digest, Sha256};
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
 
 /// A JSON answer up to this size is read before its headers go out, so that they can
 /// carry its cost; a larger one passes as it comes, without that header.
@@ -55,7 +58,7 @@ pub(crate) struct Begun {
 fn allowed(target: &Target<'_>) -> Option<Method> {
     match target {
         Target::Forward(_) | Target::Generate(..) => Some(Method::POST),
-        Target::Models | Target::Model(_) => Some(Method::GET),
+        Target::Models | Target::Model(_) | Target::Usage => Some(Method::GET),
         Target::Unknown | Target::Ingest | Target::Control => None,
     }
 }
@@ -74,6 +77,7 @@ impl Desk {
             Target::Control | Target::Ingest => return None,
             Target::Forward(endpoint) | Target::Generate(endpoint, _) => endpoint,
             Target::Models | Target::Model(_) => Endpoint::Models,
+            Target::Usage => Endpoint::Usage,
             Target::Unknown => Endpoint::Other,
         };
         let header = request.headers().get(X_REQUEST_ID);
@@ -125,6 +129,7 @@ impl Desk {
                     }
                 }
             }
+            Target::Usage => self.own_usage(parts, client, settlement, peer).await,
             Target::Generate(_, model) => {
                 let model = Some(percent_decoded(model));
                 self.forward(parts, body, model, client, settlement, watch)
@@ -144,18 +149,22 @@ impl Desk {
             kind
         };
         let key = client_key(headers).ok_or_else(|| refused(ErrorKind::ApiKeyMissing))?;
-        let client = match watch.client_of(key, self.plan.number) {
-            Some(client) => client,
+        let holder = match watch.client_of(key, self.plan.number) {
+            Some(holder) => holder,
             None => {
                 let digest: [u8; 32] = Sha256::digest(key).into();
-                let client = self.plan.client(&digest);
-                let client = client.ok_or_else(|| refused(ErrorKind::ApiKeyInvalid))?;
-                watch.remember(key, self.plan.number, client);
-                client
+                let holder = self.plan.client(&digest);
+                let holder = holder.ok_or_else(|| refused(ErrorKind::ApiKeyInvalid))?;
+                watch.remember(key, self.plan.number, holder);
+                holder
             }
         };
+        // Only a key that was rotated has an end, and only for it a clock is read.
+        if !holder.holds(|| self.unix_millis(Instant::now())) {
+            return Err(refused(ErrorKind::ApiKeyInvalid));
+        }
         self.count(self.plan.no_one.key_accepted);
-        Ok(client)
+        Ok(holder.client)
     }
 
     /// Reads the body, decides where it goes, and has it delivered. `model` is what the
@@ -323,6 +332,44 @@ impl Desk {
         }
         settlement.finish(error.or(fault));
         Response::from_parts(head, ReplyBody::whole(whole))
+    }
+
+    /// Lets the control plane say what the client used: it has the history. What is left of
+    /// limits and budget is known here.
+    async fn own_usage(
+        &self,
+        parts: Parts,
+        client: usize,
+        settlement: Settlement,
+        peer: SocketAddr,
+    ) -> Reply {
+        let now = settlement.arrived();
+        let at = Moment {
+            now,
+            wall: self.unix_millis(now),
+        };
+        let caller = Caller {
+            client: Arc::clone(&self.plan.clients[client].id),
+            account: self.limits.account(client, at),
+        };
+        let uri = match parts.uri.query() {
+            Some(query) => format!("{USAGE}?{query}"),
+            None => USAGE.to_owned(),
+        };
+        // Nothing else of the request concerns the control plane, least of all its key.
+        let request = Request::get(uri).extension(caller).body(Bytes::new());
+        let request = request.expect("a query that came in is one that may go on");
+        let answer = self.fixtures.handover.call(request, peer).await;
+        let mut reply = answer.map(ReplyBody::whole);
+        let id = header_value(settlement.request_id());
+        reply.headers_mut().insert(X_REQUEST_ID, id);
+        let error = match reply.status().as_u16() {
+            ..400 => None,
+            400..500 => Some(ErrorType::InvalidRequest),
+            _ => Some(ErrorType::Internal),
+        };
+        settlement.end_with(reply.status().as_u16(), error);
+        reply
     }
 
     /// Lets the control plane answer.

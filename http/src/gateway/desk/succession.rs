@@ -31,7 +31,7 @@ impl Desk {
             prices: RefCell::new(Rc::new(BookInUse(Arc::clone(&setup.prices)))),
             limits: Counter::new(Arc::clone(&setup.ledgers), Rc::clone(&self.fixtures.seat)),
         };
-        for provider in &plan.providers {
+        for provider in plan.providers.iter() {
             next.take_on(provider, self);
         }
         for (at, provider) in self.plan.providers.iter().enumerate() {

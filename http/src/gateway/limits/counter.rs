@@ -5,7 +5,7 @@ use super::{ClientLedger, Estimate, Ledgers, OwnSeat, Standing};
 use crate::gateway::error::Refusal;
 use crate::wire::openai_error::ErrorKind;
 use bytes::BytesMut;
-use coo_llm_core::limiter::{Full, Reserved, Seat, Taken};
+use coo_llm_core::limiter::{Full, Level, Reserved, Seat, Spent, Taken, Terms, Window};
 use coo_llm_core::record::Limit;
 use coo_llm_core::{NanoUsd, UnixMillis};
 use std::sync::Arc;
@@ -18,6 +18,14 @@ pub(crate) struct Claim {
     requests: Option<Taken>,
     tokens: Option<Taken>,
     money: Option<Reserved>,
+}
+
+/// What a client has of its limits and its budget; `None` where it has no such limit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) requests: Option<(u64, Level)>,
+    pub(crate) tokens: Option<(u64, Level)>,
+    pub(crate) budget: Option<(Terms, Spent)>,
 }
 
 /// A refusal, and the limit it is counted under.
@@ -110,6 +118,26 @@ impl Counter {
         }
         if let (Some((terms, spending)), Some(reserved)) = (&ledger.budget, &claim.money) {
             spending.settle(seat, terms.per, reserved, cost, at.wall);
+        }
+    }
+
+    /// What a client has of its limits and its budget.
+    pub(crate) fn account(&self, client: usize, at: Moment) -> Account {
+        let Some(ledger) = &self.ledgers.clients[client] else {
+            return Account::default();
+        };
+        let ms = self.ms(at.now);
+        let level = |window: &Option<(u64, Arc<Window>)>| {
+            let (limit, window) = window.as_ref()?;
+            Some((*limit, window.level(*limit, ms)))
+        };
+        Account {
+            requests: level(&ledger.windows.requests),
+            tokens: level(&ledger.windows.tokens),
+            budget: ledger
+                .budget
+                .as_ref()
+                .map(|(terms, spending)| (*terms, spending.read(terms.per, at.wall))),
         }
     }
 

@@ -2,11 +2,11 @@
 //! too, so that who is taken out of the configuration and put back has not got all of it
 //! anew.
 
-use super::Windows;
+use super::{SpentBefore, Windows};
 use crate::gateway::plan::Plan;
 use coo_llm_config::Limits;
+use coo_llm_core::UnixMillis;
 use coo_llm_core::limiter::{Period, Spending, Terms, Window};
-use coo_llm_core::{NanoUsd, UnixMillis};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -71,33 +71,37 @@ impl Kept {
         Arc::clone(spending)
     }
 
-    /// Says what was spent before this process.
-    pub(super) fn seed(
-        &mut self,
-        id: &Arc<str>,
-        terms: Terms,
-        workers: usize,
-        spent: impl Iterator<Item = (NanoUsd, UnixMillis)>,
-    ) {
-        let mut spending = Spending::new(workers);
-        for (spent, at) in spent {
-            spending.seed(terms.per, spent, at);
-        }
-        let kept = (terms.per, Arc::new(spending));
-        self.budgets.insert(Arc::clone(id), kept);
+    /// Whether what a client spends is counted by this period.
+    pub(super) fn counts(&self, id: &str, per: Period) -> bool {
+        self.budgets.get(id).is_some_and(|(known, _)| *known == per)
     }
 
-    /// Makes ready for the terms of the next plan: a budget whose period is another one
-    /// counts anew, from what was spent in its period so far.
-    pub(super) fn go_on(&mut self, plan: &Plan, workers: usize, now: UnixMillis) {
+    /// Makes ready for the terms of the next plan: a budget that is new, or whose period is
+    /// another one, counts anew, from what `before` says of its client; where that says
+    /// nothing, from what was spent in the period so far.
+    pub(super) fn go_on(
+        &mut self,
+        plan: &Plan,
+        workers: usize,
+        now: UnixMillis,
+        before: &[SpentBefore],
+    ) {
+        let before: HashMap<&str, &SpentBefore> =
+            before.iter().map(|it| (&*it.client, it)).collect();
         for client in &plan.clients {
+            let Some(terms) = client.budget else { continue };
             let known = self.budgets.get(&client.id);
-            if let (Some(terms), Some((per, spending))) = (client.budget, known)
-                && terms.per != *per
-            {
-                let spent = spending.read(*per, now).spent;
-                self.seed(&client.id, terms, workers, [(spent, now)].into_iter());
-            }
+            let known = known.map(|(per, spending)| (*per, Arc::clone(spending)));
+            let seed = match (before.get(&*client.id), known) {
+                (_, Some((per, _))) if per == terms.per => continue,
+                (Some(before), _) => (before.spent, before.at),
+                (None, Some((per, spending))) => (spending.read(per, now).spent, now),
+                (None, None) => continue,
+            };
+            let mut spending = Spending::new(workers);
+            spending.seed(terms.per, seed.0, seed.1);
+            let kept = (terms.per, Arc::new(spending));
+            self.budgets.insert(Arc::clone(&client.id), kept);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a connection is doing, and how long it may.
 
+use crate::gateway::plan::Holder;
 use coo_llm_runtime::coarse_now;
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -22,7 +23,7 @@ enum Phase {
 struct Known {
     key: Box<[u8]>,
     plan: u64,
-    client: usize,
+    holder: Holder,
 }
 
 /// The state of one connection, written as it moves and looked at when its alarm rings.
@@ -101,18 +102,18 @@ impl Watch {
 
     /// Whose key this is under the plan of this number, if this connection sent it before:
     /// what it learns by the time this takes, it knows.
-    pub(crate) fn client_of(&self, key: &[u8], plan: u64) -> Option<usize> {
+    pub(crate) fn client_of(&self, key: &[u8], plan: u64) -> Option<Holder> {
         let client = self.client.borrow();
         client
             .as_ref()
             .filter(|known| known.plan == plan && *known.key == *key)
-            .map(|known| known.client)
+            .map(|known| known.holder)
     }
 
     /// Remembers whose key it is under the plan of this number.
-    pub(crate) fn remember(&self, key: &[u8], plan: u64, client: usize) {
+    pub(crate) fn remember(&self, key: &[u8], plan: u64, holder: Holder) {
         let key = key.into();
-        self.client.replace(Some(Known { key, plan, client }));
+        self.client.replace(Some(Known { key, plan, holder }));
     }
 
     /// When the connection has waited for too long; `None` while it works and the client

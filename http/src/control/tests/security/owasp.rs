@@ -457,7 +457,14 @@ async fn every_request_has_its_row() {
             "wrong name or password"
         ],
         ["GET", GLOBAL, "eve", "jwt", 200, null],
-        ["DELETE", "other", "eve", "jwt", 403, "role"],
+        [
+            "DELETE",
+            "/admin/v1/clients/{id}",
+            "eve",
+            "jwt",
+            403,
+            "role"
+        ],
         ["GET", AUDIT, "eve", "jwt", 403, null],
         ["GET", GLOBAL, null, null, 401, "invalid token"],
         ["GET", "other", null, null, 401, "no valid key"],
