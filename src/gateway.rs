@@ -341,7 +341,7 @@ fn clients(config: &Config) -> Result<Clients, Failure> {
         .transpose()
         .map_err(|error| Failure::system("the clients of the admin API", error))?;
     let kept = store.as_ref().map(ClientStore::kept).unwrap_or_default();
-    let roster = Roster::new(kept, config, budgets::now());
+    let roster = Roster::new(kept, config, now());
     let roster = roster.map_err(|problems| Failure::Config(problems.join("; ")))?;
     for note in roster.notes(config) {
         tracing::warn!("{note}");

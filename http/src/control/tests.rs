@@ -3,6 +3,7 @@
 mod audit;
 mod checks;
 mod client_health;
+mod clients;
 mod folder;
 mod openapi;
 mod security;

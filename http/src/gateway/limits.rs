@@ -211,3 +211,71 @@ impl Ledgers {
         Rc::new(RefCell::new(seat))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coo_llm_core::Meter;
+
+    const DAY: UnixMillis = UnixMillis(24 * 60 * 60 * 1000);
+
+    fn plan(budgets: &str, meter: &Meter) -> Plan {
+        let text = format!(
+            "llm_providers: [{{ id: one, type: custom, base_url: \"http://one.test/v1\" }}]\n\
+             api_keys: [{budgets}]"
+        );
+        let config = coo_llm_config::parse(&text, &|_| None).expect("sound");
+        Plan::new(&config, meter).expect("a plan")
+    }
+
+    fn before(client: &str, spent: u64, at: UnixMillis) -> SpentBefore {
+        SpentBefore {
+            client: client.to_owned(),
+            spent: NanoUsd(spent),
+            at,
+        }
+    }
+
+    fn spent(ledgers: &Ledgers, now: UnixMillis) -> Vec<u64> {
+        let budgets = ledgers.budgets(now);
+        budgets.iter().map(|budget| budget.spent.0).collect()
+    }
+
+    #[test]
+    fn a_budget_begins_with_what_was_spent_before_and_is_counted_once() {
+        let meter = Meter::new(100);
+        let now = UnixMillis(DAY.0 + 5);
+        let daily = "{ id: a, key: ka, budget: { usd: 1, per: day } }";
+        let first = plan(daily, &meter);
+        let per_day = vec![(Arc::from("a"), Period::Day)];
+        assert_eq!(Ledgers::with_budgets(&first), per_day);
+        let ledgers = Ledgers::new(&first, 2, &[before("a", 7, now), before("b", 9, now)]);
+        assert_eq!(spent(&ledgers, now), [7]);
+        assert_eq!(spent(&ledgers, UnixMillis(2 * DAY.0)), [0], "the next day");
+        // What is counted is not taken from the history again.
+        assert_eq!(ledgers.uncounted(&first), []);
+        let same = ledgers.succeeded_by(&first, now, &[before("a", 100, now)]);
+        assert_eq!(spent(&same, now), [7]);
+        // A new client's budget, and one by another period, are.
+        let both = "{ id: a, key: ka, budget: { usd: 1, per: month } }, \
+                    { id: b, key: kb, budget: { usd: 1, per: day } }";
+        let second = plan(both, &meter);
+        let uncounted = ledgers.uncounted(&second);
+        assert_eq!(
+            uncounted,
+            [
+                (Arc::from("a"), Period::Month),
+                (Arc::from("b"), Period::Day)
+            ]
+        );
+        let next = ledgers.succeeded_by(&second, now, &[before("a", 30, now), before("b", 4, now)]);
+        assert_eq!(spent(&next, now), [30, 4]);
+        // Where nobody knows, the period of before counts, and a new budget begins anew.
+        let blind = ledgers.succeeded_by(&second, now, &[]);
+        assert_eq!(spent(&blind, now), [7, 0]);
+        // Who is taken out and put back has what it had.
+        let back = next.succeeded_by(&first, now, &[]);
+        let back = back.succeeded_by(&second, now, &[]);
+        assert_eq!(spent(&back, now)[1], 4);
+    }
+}

@@ -365,3 +365,56 @@ fn terms(budget: Budget) -> Terms {
         blocks: budget.action == BudgetAction::Block,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use coo_llm_config::{OldKey, Secret};
+
+    const CONFIG: &str = "
+llm_providers:
+  - { id: one, type: custom, base_url: \"http://one.test/v1\", api_keys: [k1] }
+api_keys:
+  - { id: a, key: a-key }
+  - { id: b, key: b-key, allowed_providers: [one] }
+";
+
+    fn digest(key: &str) -> [u8; 32] {
+        Secret::new(key).digest().0
+    }
+
+    #[test]
+    fn an_old_key_holds_up_to_its_end_and_a_present_one_for_ever() {
+        let mut config = coo_llm_config::parse(CONFIG, &|_| None).expect("sound");
+        let old = |key: &str, until| OldKey {
+            key: Secret::new(key).digest(),
+            until: UnixMillis(until),
+        };
+        config.clients[1].old_keys = vec![old("b-old", 1000), old("b-key", 5)];
+        let meter = Meter::new(100);
+        let plan = Plan::new(&config, &meter).expect("a plan");
+        let holder = plan.client(&digest("b-old")).expect("it still works");
+        assert_eq!(holder.client, 1);
+        for (now, holds) in [(0, true), (999, true), (1000, false), (u64::MAX, false)] {
+            assert_eq!(holder.holds(|| UnixMillis(now)), holds, "at {now}");
+        }
+        // A key that came back is not an old one, and no clock is read for it.
+        let holder = plan.client(&digest("b-key")).expect("it works");
+        assert!(holder.holds(|| unreachable!("it has no end")));
+        assert_eq!(plan.client(&digest("c-key")), None);
+    }
+
+    #[test]
+    fn a_plan_with_other_clients_shares_the_providers() {
+        let config = coo_llm_config::parse(CONFIG, &|_| None).expect("sound");
+        let meter = Meter::new(100);
+        let plan = Plan::new(&config, &meter).expect("a plan");
+        let next = plan.with_clients(&config.clients[1..]);
+        assert!(Arc::ptr_eq(&plan.providers, &next.providers));
+        assert_eq!((next.number, next.epoch), (plan.number + 1, plan.epoch));
+        assert_eq!(next.client(&digest("a-key")), None);
+        let holder = next.client(&digest("b-key")).expect("it works");
+        assert_eq!(&*next.clients[holder.client].id, "b");
+        assert_eq!(*next.clients[holder.client].allowed, [true]);
+    }
+}
