@@ -15,8 +15,16 @@ pub const POLL: Duration = Duration::from_millis(20);
 ///
 /// # Panics
 /// If there is none within [`PATIENCE`]; `what` says what was waited for.
-pub fn poll<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+pub fn poll<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    poll_for(PATIENCE, what, look)
+}
+
+/// As [`poll`], for what has a clock of its own and may take longer.
+///
+/// # Panics
+/// If there is no answer in that time.
+pub fn poll_for<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = look() {
             return answer;

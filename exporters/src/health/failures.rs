@@ -116,7 +116,9 @@ impl Failures {
         if lower < TIMES * usual || lower < usual + ABOVE {
             return None;
         }
-        let p = failure_tail(failures, requests, usual, self.correlation);
+        // Failures go together within an hour: of two hours half as much.
+        let hours = (window_min as f64 / 60.0).max(1.0);
+        let p = failure_tail(failures, requests, usual, self.correlation / hours);
         (p <= sensitivity.p(p_max(window_min))).then_some(Rise {
             rate: failures as f64 / requests as f64,
             usual,

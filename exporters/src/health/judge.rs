@@ -12,6 +12,8 @@ const MINUTE_S: u64 = 60;
 const MINUTES: usize = (RECENT_S / MINUTE_S) as usize;
 /// Windows of requests and of failures, minutes up to now: the widest first.
 const WINDOWS: [usize; 3] = [60, 15, 5];
+/// Of failures also two hours: a rise of few requests is seen late or not at all.
+const RISE_WINDOWS: [usize; 4] = [120, 60, 15, 5];
 /// Windows of providers.
 const MIX_WINDOWS: [usize; 2] = [60, 15];
 /// Windows with fewer requests are no spike.
@@ -204,7 +206,7 @@ impl Live<'_> {
     fn rise(&self) -> Option<Finding> {
         let failures = &self.profile.failures;
         // The narrowest of those that say the same.
-        let found = WINDOWS
+        let found = RISE_WINDOWS
             .into_iter()
             .rev()
             .filter(|window| self.is_known(window))
