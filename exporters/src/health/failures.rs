@@ -30,9 +30,13 @@ const WILSON_Z: f64 = 3.0;
 const TIMES: f64 = 2.0;
 const ABOVE: f64 = 0.02;
 
-/// A finding is so unlikely; in shorter windows less, as a month has more of them.
+/// A finding is so unlikely: less in short windows, of which a month has more, and in two hours,
+/// whose failures may go together more than those of one hour say.
 const fn p_max(window_min: usize) -> f64 {
-    if window_min < 60 { 1e-6 } else { 1e-5 }
+    match window_min {
+        60 => 1e-5,
+        _ => 1e-6,
+    }
 }
 
 /// How a client's requests usually fail.

@@ -1,7 +1,7 @@
 //! Is what a client did just now unusual?
 
 use super::finding::{Figures, Finding, Kind, Severity, Share, Unit};
-use super::input::{Budget, HOUR_S, RECENT_S, Recent, Row, Sum, touches, within};
+use super::input::{Budget, HOUR_S, RECENT_S, Recent, Row, Sum, WEEKS_MAX, touches, within};
 use super::mix::Counts;
 use super::profile::Profile;
 use super::seasonal::Seasonal;
@@ -18,11 +18,12 @@ const RISE_WINDOWS: [usize; 4] = [120, 60, 15, 5];
 const MIX_WINDOWS: [usize; 2] = [60, 15];
 /// Windows with fewer requests are no spike.
 const SPIKE_REQUESTS_MIN: u64 = 30;
-/// A spike is so unlikely: less in short windows, of which a month has more and which are wilder;
-const fn spike_p_max(window: usize) -> f64 {
-    match window {
-        0..=5 => 1e-7,
-        6..=15 => 1e-6,
+/// A spike is so unlikely: less in short windows, of which a month has more and which are wilder,
+/// and where not all of four weeks are known;
+const fn spike_p_max(window: usize, weeks: usize) -> f64 {
+    match (window, weeks >= WEEKS_MAX) {
+        (0..=5, false) => 1e-7,
+        (0..=5, true) | (6..=15, false) => 1e-6,
         _ => 1e-5,
     }
 }
@@ -148,7 +149,9 @@ impl Live<'_> {
                 && seasonal.peak.is_none_or(|peak| count as f64 >= 2.0 * peak);
             if is_high {
                 let p = count_tail(count, usual, self.dispersion(seasonal, window));
-                if p <= self.spike_p(window) && worst.is_none_or(|(least, _)| p < least) {
+                if p <= self.spike_p(window, seasonal.weeks)
+                    && worst.is_none_or(|(least, _)| p < least)
+                {
                     worst = Some((p, window));
                 }
             }
@@ -159,7 +162,7 @@ impl Live<'_> {
         let bound = count_bound(
             usual,
             self.dispersion(seasonal, window),
-            self.spike_p(window),
+            self.spike_p(window, seasonal.weeks),
         ) as f64;
         let on = |from, to| {
             let count = self.sum(from, to).requests as f64;
@@ -190,8 +193,8 @@ impl Live<'_> {
         })
     }
 
-    fn spike_p(&self, window: usize) -> f64 {
-        self.profile.sensitivity.p(spike_p_max(window))
+    fn spike_p(&self, window: usize, weeks: usize) -> f64 {
+        self.profile.sensitivity.p(spike_p_max(window, weeks))
     }
 
     fn dispersion(&self, seasonal: &Seasonal, window: usize) -> f64 {
