@@ -172,6 +172,14 @@ fn a_spike_after_a_quiet_month_is_in_the_endpoint_and_in_metrics() {
     let forecast = found["cost"]["budget"]["forecast"].as_f64().expect("known");
     assert!(forecast < 100.0, "{found}");
 
+    // On the client's own page too.
+    let own = gateway.admin_get(&format!("/admin/v1/metrics/clients/{CLIENT}"));
+    assert_eq!(own.status, 200, "{}", own.text());
+    let own = own.json();
+    let mut on_page = kinds(&own["anomalies"]);
+    on_page.sort_unstable();
+    assert_eq!(on_page, ["error_rate_rise", "usage_spike"], "{own}");
+
     let page = gateway.metrics();
     for kind in ["usage_spike", "error_rate_rise"] {
         assert_eq!(page.count("coo_llm_client_anomaly", &of(kind)), 1, "{kind}");

@@ -1,7 +1,7 @@
 //! Is what a client did just now unusual?
 
 use super::finding::{Figures, Finding, Kind, Severity, Share, Unit};
-use super::input::{Budget, HOUR_S, RECENT_S, Recent, Row, Sum, WEEKS_MAX, touches, within};
+use super::input::{Budget, HOUR_S, RECENT_S, Recent, Row, Sum, touches, within};
 use super::mix::Counts;
 use super::profile::Profile;
 use super::seasonal::Seasonal;
@@ -12,18 +12,17 @@ const MINUTE_S: u64 = 60;
 const MINUTES: usize = (RECENT_S / MINUTE_S) as usize;
 /// Windows of requests and of failures, minutes up to now: the widest first.
 const WINDOWS: [usize; 3] = [60, 15, 5];
-/// Of failures also two hours: a rise of few requests is seen late or not at all.
-const RISE_WINDOWS: [usize; 4] = [120, 60, 15, 5];
+/// Of failures also two hours, where none of those says anything: a rise of few requests shows late.
+const LONG_WINDOW: [usize; 1] = [120];
 /// Windows of providers.
 const MIX_WINDOWS: [usize; 2] = [60, 15];
 /// Windows with fewer requests are no spike.
 const SPIKE_REQUESTS_MIN: u64 = 30;
-/// A spike is so unlikely: less in short windows, of which a month has more and which are wilder,
-/// and where not all of four weeks are known;
-const fn spike_p_max(window: usize, weeks: usize) -> f64 {
-    match (window, weeks >= WEEKS_MAX) {
-        (0..=5, false) => 1e-7,
-        (0..=5, true) | (6..=15, false) => 1e-6,
+/// A spike is so unlikely: less in short windows, of which a month has more and which are wilder;
+const fn spike_p_max(window: usize) -> f64 {
+    match window {
+        0..=5 => 1e-7,
+        6..=15 => 1e-6,
         _ => 1e-5,
     }
 }
@@ -149,9 +148,7 @@ impl Live<'_> {
                 && seasonal.peak.is_none_or(|peak| count as f64 >= 2.0 * peak);
             if is_high {
                 let p = count_tail(count, usual, self.dispersion(seasonal, window));
-                if p <= self.spike_p(window, seasonal.weeks)
-                    && worst.is_none_or(|(least, _)| p < least)
-                {
+                if p <= self.spike_p(window) && worst.is_none_or(|(least, _)| p < least) {
                     worst = Some((p, window));
                 }
             }
@@ -162,7 +159,7 @@ impl Live<'_> {
         let bound = count_bound(
             usual,
             self.dispersion(seasonal, window),
-            self.spike_p(window, seasonal.weeks),
+            self.spike_p(window),
         ) as f64;
         let on = |from, to| {
             let count = self.sum(from, to).requests as f64;
@@ -193,8 +190,8 @@ impl Live<'_> {
         })
     }
 
-    fn spike_p(&self, window: usize, weeks: usize) -> f64 {
-        self.profile.sensitivity.p(spike_p_max(window, weeks))
+    fn spike_p(&self, window: usize) -> f64 {
+        self.profile.sensitivity.p(spike_p_max(window))
     }
 
     fn dispersion(&self, seasonal: &Seasonal, window: usize) -> f64 {
@@ -209,21 +206,21 @@ impl Live<'_> {
     fn rise(&self) -> Option<Finding> {
         let failures = &self.profile.failures;
         // The narrowest of those that say the same.
-        let found = RISE_WINDOWS
-            .into_iter()
-            .rev()
-            .filter(|window| self.is_known(window))
-            .filter_map(|window| {
-                let sum = self.sum(window, 0);
+        let most = |windows: &[usize]| {
+            let known = windows.iter().rev().filter(|window| self.is_known(window));
+            let found = known.filter_map(|window| {
+                let sum = self.sum(*window, 0);
                 let rise = failures.judge(
                     sum.errors.min(sum.requests),
                     sum.requests,
-                    window,
+                    *window,
                     self.profile.sensitivity,
                 )?;
-                Some((window, sum, rise))
+                Some((*window, sum, rise))
             });
-        let (window, sum, rise) = found.min_by(|a, b| a.2.p.total_cmp(&b.2.p))?;
+            found.min_by(|a, b| a.2.p.total_cmp(&b.2.p))
+        };
+        let (window, sum, rise) = most(&WINDOWS).or_else(|| most(&LONG_WINDOW))?;
         let on = |from, to| {
             let sum = self.sum(from, to);
             sum.errors > 0 && sum.errors as f64 >= ON * rise.usual * sum.requests as f64

@@ -141,3 +141,23 @@ fn rows_of_the_future_and_times_before_all_history_do_no_harm() {
     };
     assert_eq!(learn(&history, 0).known_hours, 0);
 }
+
+#[test]
+fn a_rise_of_few_requests_shows_in_two_hours() {
+    let mut usual = hours(672, |_| 60);
+    usual.iter_mut().step_by(2).for_each(|row| row.errors = 1);
+    // One failure in twelve requests, one request a minute.
+    let failing: Vec<Row> = (1..=120)
+        .rev()
+        .map(|m| Row {
+            errors: u64::from(m % 12 == 0),
+            ..row(NOW_S - m * 60, 1)
+        })
+        .collect();
+    let found = health(&usual, &failing, &[], None);
+    assert_eq!(kinds(&found), [Kind::ErrorRateRise]);
+    let figures = found.findings[0].figures;
+    assert_eq!(figures.window_end_s - figures.window_start_s, 2 * HOUR_S);
+    let hour = health(&usual, &failing[60..], &[], None);
+    assert!(hour.findings.is_empty(), "{hour:?}");
+}
