@@ -19,6 +19,7 @@ pub mod envelope;
 pub mod fuzz;
 pub mod gemini;
 pub mod ingest;
+pub mod json_text;
 pub mod json_usage;
 mod lenient;
 pub mod openai_error;

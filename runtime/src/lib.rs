@@ -86,6 +86,7 @@ mod stream;
 mod tasks;
 mod ticks;
 mod time;
+mod wall;
 mod worker;
 
 pub use cores::cores;
@@ -99,4 +100,5 @@ pub use stream::{TcpStream, connect};
 pub use tasks::{spawn, tasks_ended};
 pub use ticks::{CoarseTimer, TICK, coarse_now};
 pub use time::{Elapsed, sleep, timeout};
+pub use wall::unix_ms;
 pub use worker::{LocalBoxFuture, Worker};

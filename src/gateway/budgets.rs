@@ -7,16 +7,15 @@ use coo_llm_exporters::history::{History, HistoryError};
 use coo_llm_http::gateway::{BudgetStanding, Setups, SpentBefore};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// How soon it is said; nobody acts on it faster.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The wall clock; before 1970 is as good as 1970.
+/// The wall clock.
 pub(crate) fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    UnixMillis(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
+    UnixMillis(coo_llm_runtime::unix_ms())
 }
 
 /// So many clients are asked for one by one; for more the time of their periods is read once.

@@ -26,7 +26,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
@@ -59,7 +59,7 @@ impl Reloads {
     pub(super) fn new() -> Self {
         Self {
             is_last_one_used: AtomicBool::new(true),
-            used_since_ms: AtomicU64::new(now_ms()),
+            used_since_ms: AtomicU64::new(coo_llm_runtime::unix_ms()),
         }
     }
 
@@ -75,15 +75,11 @@ impl Reloads {
 
     fn note(&self, is_used: bool) {
         if is_used {
-            self.used_since_ms.store(now_ms(), Ordering::Relaxed);
+            self.used_since_ms
+                .store(coo_llm_runtime::unix_ms(), Ordering::Relaxed);
         }
         self.is_last_one_used.store(is_used, Ordering::Relaxed);
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// See the module.

@@ -3,6 +3,7 @@
 use super::rfc3339::Rfc3339;
 use coo_llm_core::NanoUsd;
 use coo_llm_http::gateway::RequestLine;
+use coo_llm_http::wire::json_text::quote;
 use std::fmt::{self, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
@@ -128,24 +129,6 @@ impl Visit for Line {
             self.text(&Self::field_name(field), &value.to_string());
         }
     }
-}
-
-/// Appends `text` as a JSON string. Control characters are escaped, so that no
-/// client can start a line of its own or move a terminal's cursor.
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                let _infallible = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

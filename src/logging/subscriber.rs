@@ -2,7 +2,8 @@
 //! of its own, which keeps a registry of open spans off the hot path.
 
 use super::line::render_event;
-use super::{LogHandle, Message, now_ms};
+use super::{LogHandle, Message};
+use coo_llm_runtime::unix_ms;
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -28,7 +29,7 @@ impl Subscriber for JsonSubscriber {
     }
 
     fn event(&self, event: &Event<'_>) {
-        self.log.send(Message::Text(render_event(now_ms(), event)));
+        self.log.send(Message::Text(render_event(unix_ms(), event)));
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {

@@ -200,13 +200,5 @@ impl Drop for TrailGuard {
     }
 }
 
-/// Unix milliseconds; 0 on a clock before 1970.
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests;

@@ -38,7 +38,7 @@ use password::Passwords;
 use revoked::{Revoked, RevokedFile};
 use signing_key::SigningKey;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use token::Tokens;
 
 /// The folder of keys and revocations in the data folder.
@@ -167,6 +167,5 @@ impl std::fmt::Debug for Auth {
 
 /// Unix seconds; 0 on a clock before 1970.
 fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
+    coo_llm_runtime::unix_ms() / 1000
 }

@@ -17,7 +17,7 @@ use http::{HeaderValue, StatusCode};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Questions that are worked on at a time: as many as the history keeps connections for.
@@ -187,10 +187,9 @@ impl Questions {
     }
 }
 
-/// The wall clock; before 1970 it is not set, and as good as 0.
+/// The wall clock.
 pub(super) fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    UnixMillis(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
+    UnixMillis(coo_llm_runtime::unix_ms())
 }
 
 #[cfg(test)]

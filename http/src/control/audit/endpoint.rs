@@ -1,13 +1,14 @@
 //! `GET /admin/v1/audit?start&end&after&limit`: the trail, a page at a time.
 
+use super::Trail;
 use super::read::{self, Asked};
-use super::{Trail, now_ms};
 use crate::control::answer::ErrorAnswer;
 use crate::control::auth::{Identity, Role};
 use crate::control::parameters::{BadParameter, Parameters, Times, names};
 use crate::control::{Shared, answer};
 use axum::extract::{Extension, RawQuery, State};
 use axum::response::Response;
+use coo_llm_runtime::unix_ms;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -86,7 +87,7 @@ pub(in crate::control) async fn audit(
     if identity.role != Role::Admin {
         return answer::forbidden("Only an admin may read the audit trail.");
     }
-    let (start, end, asked) = match asked(query.as_deref(), now_ms()) {
+    let (start, end, asked) = match asked(query.as_deref(), unix_ms()) {
         Ok(asked) => asked,
         Err(error) => return answer::bad_request(&error.to_string()),
     };

@@ -1,7 +1,8 @@
 //! A request's place in the trail, from its arrival to its end.
 
 use super::row::{Event, Note, Request, Row};
-use super::{Message, Trail, now_ms};
+use super::{Message, Trail};
+use coo_llm_runtime::unix_ms;
 use std::time::Instant;
 use tokio::sync::mpsc::OwnedPermit;
 
@@ -69,7 +70,7 @@ impl Drop for Place {
         match self.permit.take() {
             Some(permit) => {
                 let row = Row {
-                    time_ms: now_ms(),
+                    time_ms: unix_ms(),
                     event: Event::Request(self.request.clone()),
                 };
                 permit.send(Message::Row(Box::new(row)));

@@ -1,5 +1,6 @@
 //! A row of the trail, and its JSON.
 
+use crate::wire::json_text::{is_unsafe, quote};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -76,7 +77,7 @@ pub(in crate::control) struct Row {
 impl Row {
     pub(super) fn now(event: Event) -> Self {
         Self {
-            time_ms: super::now_ms(),
+            time_ms: coo_llm_runtime::unix_ms(),
             event,
         }
     }
@@ -173,29 +174,6 @@ impl Members {
             }
         }
     }
-}
-
-/// Whether a character could end a line, move a cursor, or show text in another order than it
-/// stands in.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Appends the text as a JSON string, without any unsafe character.
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if is_unsafe(c) => {
-                let _infallible = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 /// Text for a line of the log: no request can write one of its own.

@@ -3,9 +3,10 @@
 use super::report::{Check, Database, Status};
 use coo_llm_core::UnixMillis;
 use coo_llm_exporters::history::{self, History};
+use coo_llm_runtime::unix_ms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Rows that wait for longer than this wait for something.
@@ -25,11 +26,6 @@ impl Probe {
             is_asked: Arc::default(),
         }
     }
-}
-
-fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    UnixMillis(u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX))
 }
 
 pub(super) async fn check(probe: Option<&Probe>, time_max: Duration) -> Database {
@@ -54,7 +50,7 @@ pub(super) async fn check(probe: Option<&Probe>, time_max: Duration) -> Database
         let (history, is_asked) = (Arc::clone(&probe.history), Arc::clone(&probe.is_asked));
         move || {
             let written = history.probe();
-            let health = history.health(now());
+            let health = history.health(UnixMillis(unix_ms()));
             is_asked.store(false, Ordering::Release);
             (written.map_err(|error| error.to_string()), health)
         }

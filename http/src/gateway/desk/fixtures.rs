@@ -9,10 +9,11 @@ use crate::gateway::setup::Setup;
 use crate::wire::prng::Prng;
 use crate::wire::request_id::{ProcessTag, RequestIds};
 use coo_llm_core::{ShardWriter, UnixMillis};
+use coo_llm_runtime::unix_ms;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 /// What a worker needs from outside, but for its [`Setup`](crate::gateway::Setup).
 #[derive(Clone)]
@@ -83,12 +84,5 @@ impl Fixtures {
 }
 
 fn anchor() -> (Instant, UnixMillis) {
-    // A clock before 1970 is as good as 1970.
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    (
-        Instant::now(),
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
-    )
+    (Instant::now(), UnixMillis(unix_ms()))
 }
