@@ -7,6 +7,7 @@
 //! upstream SSE  -> sse         +-> usage -> core::record::Tokens
 //! chat request -> anthropic::chat_request -> upstream -> anthropic::chat_answer | chat_stream
 //! records of other gateways -> ingest
+//! request -> http1 -> provider's bytes -> http1 -> head, body
 //! refusal       -> openai_error;  each request -> request_id;  no provider -> simulator
 //! ```
 //! It is not a model of OpenAI's API: only what routing and metering need is read,
@@ -18,6 +19,7 @@ mod dialect;
 pub mod envelope;
 pub mod fuzz;
 pub mod gemini;
+pub mod http1;
 pub mod ingest;
 pub mod json_text;
 pub mod json_usage;

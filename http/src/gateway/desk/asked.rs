@@ -11,7 +11,6 @@ use coo_llm_core::record::Endpoint;
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Uri};
-use http_body_util::Full;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -52,7 +51,7 @@ pub(super) struct Outgoing<'p> {
     reason = "it is taken apart at once; a box would be an allocation a request"
 )]
 pub(super) enum Recipient<'p> {
-    Http(&'p HttpTarget, Request<Full<Bytes>>),
+    Http(&'p HttpTarget, Request<Bytes>),
     Simulator(Bytes),
 }
 
@@ -148,7 +147,7 @@ impl<'a> Asked<'a> {
                 let mut headers = self.headers(is_last);
                 let service = &provider.dialect.services()[place];
                 address(&mut headers, &target.authority, service, key.sent.as_ref());
-                let mut request = Request::new(Full::new(body));
+                let mut request = Request::new(body);
                 *request.method_mut() = Method::POST;
                 *request.uri_mut() = uri;
                 *request.headers_mut() = headers;

@@ -27,7 +27,6 @@ use coo_llm_runtime::{coarse_now, sleep, timeout};
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::response::Parts;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -241,16 +240,11 @@ impl Desk {
         &self,
         provider: usize,
         target: &HttpTarget,
-        request: Request<Full<Bytes>>,
+        request: Request<Bytes>,
     ) -> Result<Response<UpstreamBody>, UpstreamFault> {
         let addresses = Arc::clone(&self.addresses.borrow());
         let (pool, plan) = (&self.pools[provider], &self.plan.providers[provider]);
-        let sent = upstream::send(pool, plan, target, addresses.of(provider), request).await?;
-        let (response, lease) = sent;
-        Ok(response.map(|incoming| UpstreamBody::Http {
-            incoming,
-            lease: Some(lease),
-        }))
+        upstream::send(pool, plan, target, addresses.of(provider), &request).await
     }
 
     async fn simulate(

@@ -3,16 +3,15 @@
 use super::pool::Lease;
 use crate::gateway::error::UpstreamFault;
 use crate::gateway::simulated::SimBody;
+use crate::wire::http1::BodyDecoder;
 use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 #[derive(Debug)]
 pub(crate) enum UpstreamBody {
     Http {
-        incoming: Incoming,
+        decoder: BodyDecoder,
+        /// Until the body has ended.
         lease: Option<Lease>,
     },
     Simulated(SimBody),
@@ -24,36 +23,33 @@ impl UpstreamBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, UpstreamFault>>> {
-        let (incoming, lease) = match self {
+        let (decoder, open) = match self {
             Self::Simulated(body) => return body.poll_data(cx).map(|data| data.map(Ok)),
-            Self::Http { incoming, lease } => (incoming, lease),
+            Self::Http { decoder, lease } => (decoder, lease),
         };
-        loop {
-            return Poll::Ready(match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() => continue,
-                    Ok(data) => Some(Ok(data)),
-                    Err(_trailers) => continue,
-                },
-                Some(Err(error)) => {
-                    tracing::debug!(%error, "a provider's answer broke off");
-                    lease.take();
-                    Some(Err(UpstreamFault::Protocol))
+        let Some(lease) = open else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(match ready!(lease.connection.poll_body(cx, decoder)) {
+            Some(Ok(data)) => Some(Ok(data)),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a provider's answer broke off");
+                open.take();
+                Some(Err(UpstreamFault::Protocol))
+            }
+            None => {
+                if let Some(lease) = open.take() {
+                    lease.give_back();
                 }
-                None => {
-                    if let Some(lease) = lease.take() {
-                        lease.give_back();
-                    }
-                    None
-                }
-            });
-        }
+                None
+            }
+        })
     }
 
     /// The length, where it was announced.
     pub(crate) fn exact_bytes(&self) -> Option<u64> {
         match self {
-            Self::Http { incoming, .. } => incoming.size_hint().exact(),
+            Self::Http { decoder, .. } => decoder.left_bytes(),
             Self::Simulated(body) => body.exact_bytes(),
         }
     }
