@@ -161,6 +161,11 @@ pub(crate) struct Relay {
     /// Bytes that are still to come, where a length was announced. hyper asks for no more
     /// than those, so the last of them is the end.
     left_bytes: Option<u64>,
+    /// Whether data was handed on since the last wait: hyper may hold it still.
+    has_handed: bool,
+    /// A break that came right behind data. hyper drops what it holds when a body fails, so
+    /// it gets a turn to write first what was delivered.
+    broken: Option<UpstreamFault>,
     patience: Patience,
 }
 
@@ -190,6 +195,8 @@ impl Relay {
             first,
             open: Some(Open { reader, settlement }),
             left_bytes: None,
+            has_handed: false,
+            broken: None,
             patience,
         }
     }
@@ -210,7 +217,11 @@ impl Relay {
     ) -> Poll<Option<Result<Bytes, UpstreamFault>>> {
         if let Some(first) = self.first.take() {
             self.passes(&first, cx);
+            self.has_handed = true;
             return Poll::Ready(Some(Ok(first)));
+        }
+        if let Some(fault) = self.broken.take() {
+            return self.fail(fault);
         }
         loop {
             let Some(open) = &mut self.open else {
@@ -218,9 +229,15 @@ impl Relay {
             };
             let (forward, first_token) = match self.body.poll_data(cx) {
                 Poll::Pending => {
+                    self.has_handed = false;
                     if self.patience.poll_is_over(cx) {
                         return self.fail(UpstreamFault::Timeout);
                     }
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Err(fault))) if self.has_handed => {
+                    self.broken = Some(fault);
+                    cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(Err(fault))) => return self.fail(fault),
@@ -245,6 +262,7 @@ impl Relay {
             }
             if !forward.is_empty() {
                 self.passes(&forward, cx);
+                self.has_handed = true;
                 return Poll::Ready(Some(Ok(forward)));
             }
         }
@@ -301,7 +319,10 @@ impl Drop for Relay {
         }) = self.open.take()
         {
             settlement.upstream_ended();
-            if reader.has_said_all() {
+            if let Some(fault) = self.broken {
+                settlement.seen(reader.seen());
+                settlement.finish(Some(fault.error()));
+            } else if reader.has_said_all() {
                 let (seen, error) = reader.conclude();
                 settlement.seen(seen);
                 settlement.finish(error);
