@@ -1,5 +1,9 @@
 //! `storage`: the history and the sinks.
 
+mod postgres;
+
+pub use postgres::PostgresSink;
+
 use crate::reader::{Field, Section};
 use crate::scalar::{base_url, boolean, integer, non_empty, positive_duration};
 use crate::secret::Secret;
@@ -83,13 +87,6 @@ pub struct InfluxSink {
     pub bucket: String,
     /// A PEM file of further root certificates for `https`.
     pub ca_file: Option<PathBuf>,
-}
-
-/// A PostgreSQL sink.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PostgresSink {
-    /// The connection URL, which may hold a password.
-    pub url: Secret,
 }
 
 /// Rows on disk that sinks have not taken yet.
@@ -244,8 +241,18 @@ impl Sink {
             None => {
                 // Which keys it may have depends on the type: do not call them unknown.
                 for key in [
-                    "addr", "password", "db", "cluster", "tls", "token", "org", "bucket",
-                    "ca_file", "url",
+                    "addr",
+                    "password",
+                    "db",
+                    "cluster",
+                    "tls",
+                    "token",
+                    "org",
+                    "bucket",
+                    "url",
+                    "ca_file",
+                    "schema",
+                    "retention",
                 ] {
                     s.field(key);
                 }
@@ -304,24 +311,5 @@ impl InfluxSink {
             bucket: bucket?,
             ca_file,
         })
-    }
-}
-
-impl PostgresSink {
-    fn read(s: &Section<'_>) -> Option<Self> {
-        let url = s.secret("url");
-        if url.is_none() {
-            s.missing("url", "write postgres://user:password@host/database");
-        }
-        let is_url = |url: &Secret| {
-            url.expose().starts_with("postgres://") || url.expose().starts_with("postgresql://")
-        };
-        if url.as_ref().is_some_and(|url| !is_url(url)) {
-            s.complain(
-                "url",
-                "is not a URL; write postgres://user:password@host/database",
-            );
-        }
-        Some(Self { url: url? })
     }
 }

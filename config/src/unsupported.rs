@@ -19,7 +19,6 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
 
     refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
     refuse(sink(&|it| matches!(it, Sink::Redis(_))), "storage.runtime", "sinks of type redis are", "remove it");
-    refuse(sink(&|it| matches!(it, Sink::Postgres(_))), "storage.runtime", "sinks of type postgres are", "remove it");
 }
 
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.

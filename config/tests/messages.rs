@@ -110,6 +110,8 @@ const CASES: &[(&str, &[&str])] = &[
     ("storage:\n  flush_interval: 500ms\n", &["config:5:19: storage.flush_interval: `500ms` is not between 1s and 1h"]),
     ("storage:\n  runtime: { type: redis, addr: \"localhost:6379\" }\n", &["config:5:12: storage.runtime: sinks of type redis are not built in this version yet; remove it"]),
     ("storage:\n  runtime: [{ type: reddis, addr: \"localhost:6379\" }]\n", &["config:5:21: storage.runtime[0].type: `reddis` is not one of redis, influxdb, postgres; did you mean `redis`?"]),
+    ("storage:\n  runtime: { type: postgres, url: \"postgres://u:p@h/d\", schema: costs, ca_file: ca.pem, retention: { 1h: 10y } }\n", &[]),
+    ("storage:\n  runtime: { type: postgres, url: \"mysql://u:p@h/d\", schema: Costs, retention: { 1h: 1s } }\n", &["config:5:35: storage.runtime.url: is not a URL; write postgres://user:password@host/database", "config:5:62: storage.runtime.schema: `Costs` is not 1 to 63 small letters, digits and `_`", "config:5:86: storage.runtime.retention.1h: `1s` is too short; write 1h or more"]),
     ("policy: { algorithm: hybrid, retry: { max_attempts: 10, timeout: 5s, interval: 100ms } }\n", &[]),
     ("policy: { fallback: { enabled: true, providers: [sim] } }\n", &[]),
     ("policy: { key_cooldown: { enabled: false, rate_limit: 2s, rate_limit_max: 8s, auth: 1h } }\n", &[]),

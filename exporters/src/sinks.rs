@@ -19,6 +19,7 @@ mod aside;
 mod delivery;
 mod fault;
 pub mod influx;
+pub mod postgres;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! The thread that serves the stores outside, from the history.
 
+mod postgres;
+
 use super::Failure;
 use super::budgets::now;
 use coo_llm_config::{InfluxSink, Sink as Wanted, Storage};
@@ -72,7 +74,10 @@ impl Deliveries<'_> {
                 self.serve("influxdb", influx(wanted)?);
                 Ok(())
             }
-            Wanted::Postgres(_) => Err(not_built("postgres")),
+            Wanted::Postgres(wanted) => {
+                self.serve("postgres", postgres::sink(wanted)?);
+                Ok(())
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod influx;
 pub mod mixed_load;
 pub mod oracle;
 pub mod patience;
+pub mod postgres;
 pub mod prometheus;
 pub mod python;
 pub mod resident;

@@ -148,6 +148,26 @@ impl Latencies {
         None
     }
 
+    /// Cells that hold something, ascending, and how many values each has.
+    pub(crate) fn cells(&self) -> &[(u16, u64)] {
+        &self.cells
+    }
+
+    /// Adds cells that ascend, and what their values come to.
+    pub(crate) fn add_cells(
+        &mut self,
+        sum_us: u64,
+        cells: impl Iterator<Item = (u16, u64)>,
+    ) -> Result<(), Malformed> {
+        self.sum_us = self.sum_us.saturating_add(sum_us);
+        let mut last = None;
+        self.add(cells.map(|(cell, n)| {
+            let is_next = last.is_none_or(|last| last < cell) && u32::from(cell) < CELLS_MAX;
+            last = Some(cell);
+            is_next.then_some((cell, n)).ok_or(Malformed)
+        }))
+    }
+
     /// As it is stored.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(3 * self.cells.len());

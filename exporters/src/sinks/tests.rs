@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 /// A Tuesday in 2023, at a full hour.
-const T0_S: u64 = 1_699_999_200;
+pub(super) const T0_S: u64 = 1_699_999_200;
 
 /// What a store has, and what it had before.
 #[derive(Clone, Debug, Default)]
@@ -131,17 +131,17 @@ impl Drop for Folder {
     }
 }
 
-struct Rig {
+pub(super) struct Rig {
     meter: Meter,
     writer: ShardWriter,
-    history: Arc<History>,
+    pub(super) history: Arc<History>,
     now: Arc<AtomicU64>,
-    totals: BTreeMap<String, (u64, u64)>,
+    pub(super) totals: BTreeMap<String, (u64, u64)>,
     _folder: Folder,
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = Folder::new();
         let meter = Meter::with_pairs(1000);
         let options = HistoryOptions {
@@ -161,12 +161,12 @@ impl Rig {
         }
     }
 
-    fn clock(&self) -> Arc<dyn Fn() -> UnixMillis + Send + Sync> {
+    pub(super) fn clock(&self) -> Arc<dyn Fn() -> UnixMillis + Send + Sync> {
         let now = Arc::clone(&self.now);
         Arc::new(move || UnixMillis(now.load(Ordering::Relaxed)))
     }
 
-    fn record(&mut self, n: u64) {
+    pub(super) fn record(&mut self, n: u64) {
         let route = self.meter.catalog().route("openai", "gpt-4o", "openai-1");
         let name = format!("client-{}", n % 7);
         let client = self.meter.catalog().client(&name);
@@ -185,7 +185,7 @@ impl Rig {
         totals.1 += n;
     }
 
-    fn pass(&self, seconds: u64) {
+    pub(super) fn pass(&self, seconds: u64) {
         let now = self.now.fetch_add(seconds * 1000, Ordering::Relaxed) + seconds * 1000;
         self.history.flush(UnixMillis(now)).expect("a disk");
     }

@@ -3,9 +3,10 @@
 use std::process::{Command, Stdio};
 
 /// (a program that shows that it is there, the Debian package that brings it).
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("prometheus", "prometheus"),
     ("sqlite3", "sqlite3"),
+    ("pg_ctlcluster", "postgresql"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("curl", "curl"),
