@@ -165,11 +165,18 @@ impl<S: Sink> Delivery<S> {
     /// Gives the sink all that is sealed.
     async fn round(&mut self, end: &watch::Receiver<bool>) -> Result<(), Halt> {
         let was_ending = *end.borrow();
-        let (mut at, mut is_new) = self.locate().await?;
+        let (mut at, mut is_new, mut noted) = self.locate().await?;
         let mut surprises = 0;
         loop {
             let rows = match self.next(at).await? {
-                Next::Rows(rows) => rows,
+                Next::Rows(rows) => {
+                    // Where there are no rows between them, a store is where its last ones
+                    // ended and not where it was noted to be.
+                    if noted.take().is_some_and(|noted| rows.to <= noted) {
+                        self.status.rewound();
+                    }
+                    rows
+                }
                 Next::Nothing(position) => {
                     self.note(position, true).await?;
                     self.status.is_at(position, (self.clock)());
@@ -196,7 +203,7 @@ impl<S: Sink> Delivery<S> {
                                   instance, from a copy of its history?";
                     return Err(Fault::new(Reason::History, detail).into());
                 }
-                (at, is_new) = self.locate().await?;
+                (at, is_new, noted) = self.locate().await?;
             }
             if *end.borrow() != was_ending {
                 // What is left is the last round's.
@@ -206,8 +213,8 @@ impl<S: Sink> Delivery<S> {
     }
 
     /// Where to go on: where the store says it is, or where it was when it last took rows.
-    /// Whether it has nothing, too.
-    async fn locate(&mut self) -> Result<(Position, bool), Halt> {
+    /// Whether it has nothing, too, and where it was noted to be.
+    async fn locate(&mut self) -> Result<(Position, bool, Option<Position>), Halt> {
         let asked = self.sink.position(self.instance);
         let stored = timeout(self.options.patience, asked)
             .await
@@ -231,19 +238,9 @@ impl<S: Sink> Delivery<S> {
                 );
                 Err(Halt::Stop(Fault::new(Reason::History, detail)))
             }
-            Stored::At(at) => {
-                if noted.is_some_and(|noted| at < noted) {
-                    self.status.rewound();
-                }
-                Ok((at, false))
-            }
-            Stored::Nothing => {
-                if noted.is_some_and(|noted| noted > first) {
-                    self.status.rewound();
-                }
-                Ok((first, true))
-            }
-            Stored::Unknown => Ok((noted.unwrap_or(first), false)),
+            Stored::At(at) => Ok((at, false, noted)),
+            Stored::Nothing => Ok((first, true, noted)),
+            Stored::Unknown => Ok((noted.unwrap_or(first), false, noted)),
         }
     }
 

@@ -309,3 +309,24 @@ async fn a_store_that_is_away_is_not_asked_in_a_loop() {
     end.send(true).expect("it serves");
     serving.await.expect("no panic");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_goes_back_only_where_it_gets_rows_again() {
+    let mut rig = Rig::new();
+    let store = Store::default();
+    rig.pass(600);
+    // It has nothing, and there is nothing to have.
+    assert_eq!(serve_to_the_end(&rig, &store).await.rewinds, 0);
+    rig.record(1);
+    rig.pass(20);
+    assert_eq!(serve_to_the_end(&rig, &store).await.rewinds, 0);
+    // Its fence is where its last rows ended.
+    rig.pass(600);
+    assert_eq!(serve_to_the_end(&rig, &store).await.rewinds, 0);
+    rig.pass(600);
+    assert_eq!(serve_to_the_end(&rig, &store).await.rewinds, 0);
+    store.0.lock().expect("no panic").content = Content::default();
+    assert_eq!(serve_to_the_end(&rig, &store).await.rewinds, 1);
+    let state = store.0.lock().expect("no panic");
+    assert_eq!(state.content.totals, rig.totals);
+}
