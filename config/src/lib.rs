@@ -74,7 +74,9 @@ pub use server::{
     Audit, Cors, Driver, MetricsAuth, Role, Runtime, Server, ServerLimits, Tls, User, WebUi,
     Workers,
 };
-pub use storage::{History, InfluxSink, PostgresSink, RedisSink, Retention, Sink, Spool, Storage};
+pub use storage::{
+    History, InfluxSink, PostgresSink, RedisRetention, RedisSink, Retention, Sink, Spool, Storage,
+};
 
 use std::fs::File;
 use std::io::Read as _;

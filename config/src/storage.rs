@@ -1,8 +1,10 @@
 //! `storage`: the history and the sinks.
 
 mod postgres;
+mod redis;
 
 pub use postgres::PostgresSink;
+pub use redis::{RedisRetention, RedisSink};
 
 use crate::reader::{Field, Section};
 use crate::scalar::{base_url, boolean, integer, non_empty, positive_duration};
@@ -57,21 +59,6 @@ pub enum Sink {
     Influx(InfluxSink),
     /// PostgreSQL.
     Postgres(PostgresSink),
-}
-
-/// A Redis sink.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RedisSink {
-    /// `host:port`.
-    pub addr: String,
-    /// The password, if there is one.
-    pub password: Option<Secret>,
-    /// The database number.
-    pub db: u32,
-    /// Whether it is a cluster.
-    pub cluster: bool,
-    /// Whether to speak TLS.
-    pub tls: bool,
 }
 
 /// An InfluxDB sink.
@@ -240,50 +227,13 @@ impl Sink {
             Some(SinkType::Postgres) => PostgresSink::read(s).map(Self::Postgres),
             None => {
                 // Which keys it may have depends on the type: do not call them unknown.
-                for key in [
-                    "addr",
-                    "password",
-                    "db",
-                    "cluster",
-                    "tls",
-                    "token",
-                    "org",
-                    "bucket",
-                    "url",
-                    "ca_file",
-                    "schema",
-                    "retention",
-                ] {
+                let of_others = ["token", "org", "bucket", "url", "schema"];
+                for key in redis::KEYS.into_iter().chain(of_others) {
                     s.field(key);
                 }
                 None
             }
         }
-    }
-}
-
-impl RedisSink {
-    fn read(s: &Section<'_>) -> Option<Self> {
-        let db = s.value("db", 0, integer(0, u32::MAX.into()));
-        let password = s.secret("password");
-        let cluster = s.value("cluster", false, boolean);
-        let tls = s.value("tls", false, boolean);
-        let addr = s.required("addr", "write host:port, such as localhost:6379", |text| {
-            let port = text
-                .rsplit_once(':')
-                .and_then(|(_, port)| port.parse::<u16>().ok());
-            match port {
-                Some(_) if !text.contains(['/', '@', ' ']) => Ok(text.to_owned()),
-                _ => Err("is not host:port, such as localhost:6379".to_owned()),
-            }
-        })?;
-        Some(Self {
-            addr,
-            password,
-            db: u32::try_from(db).unwrap_or(0),
-            cluster,
-            tls,
-        })
     }
 }
 

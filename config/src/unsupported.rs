@@ -3,7 +3,6 @@
 
 use crate::config::Config;
 use crate::reader::Reader;
-use crate::storage::Sink;
 
 /// Reports everything in the file that this version would otherwise ignore.
 #[rustfmt::skip] // One line a feature, so that building it deletes one line.
@@ -14,11 +13,9 @@ pub(crate) fn refuse(config: &Config, reader: &Reader<'_>) {
             reader.complain(path, format!("{what} not built in this version yet; {fix}"));
         }
     };
-    let Config { server, storage, .. } = config;
-    let sink = |is: &dyn Fn(&Sink) -> bool| storage.sinks.iter().any(is);
+    let Config { server, .. } = config;
 
     refuse(server.webui.enabled && given("server.webui.enabled"), "server.webui.enabled", "the web UI is", "write false");
-    refuse(sink(&|it| matches!(it, Sink::Redis(_))), "storage.runtime", "sinks of type redis are", "remove it");
 }
 
 /// Takes back the defaults of INTERFACE.md that this version cannot keep, where the file does not ask for them.
