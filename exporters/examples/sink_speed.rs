@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p coo-llm-exporters --example sink_speed -- KIND WHERE [ROWS_A_CALL [CLIENTS]]
 //! postgres postgres://postgres:secret@127.0.0.1:5432/postgres?sslmode=disable
+//! redis 127.0.0.1:7777
 //! ```
 //! Buckets of ten seconds, in each of which every client uses one of its two routes of 40, go in
 //! calls of so many rows for about ten seconds. The store must be empty: what it has afterwards is
@@ -14,6 +15,7 @@ use coo_llm_core::snapshot::Totals;
 use coo_llm_core::{Micros, NanoUsd, UnixMillis};
 use coo_llm_exporters::history::{Position, Sealed, SealedRow, Usage};
 use coo_llm_exporters::sinks::postgres::{self, PostgresOptions, PostgresSink};
+use coo_llm_exporters::sinks::redis::{self, RedisOptions, RedisRetention, RedisSink, Span};
 use coo_llm_exporters::sinks::{Applied, Sink, Stored};
 use std::error::Error;
 use std::sync::Arc;
@@ -140,9 +142,7 @@ async fn drive(
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [kind, addr, rest @ ..] = arguments.as_slice() else {
-        return Err(
-            "write a sink and where it is: postgres postgres://user:password@host/database".into(),
-        );
+        return Err("write a sink and where it is: redis 127.0.0.1:6379".into());
     };
     let rows_max = rest.first().map_or(Ok(250), |text| text.parse())?;
     let clients = rest.get(1).map_or(Ok(5000), |text| text.parse())?;
@@ -155,6 +155,32 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let sent = drive(&mut sink, rows_max, clients).await?;
             let start = Instant::now();
             let read = postgres::totals(&options, 0..u64::MAX).await?;
+            println!("read back in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
+            if read.total.totals != sent {
+                return Err(format!("sent {sent:?}, read {:?}", read.total.totals).into());
+            }
+        }
+        "redis" => {
+            let (host, port) = addr.rsplit_once(':').ok_or("write host:port")?;
+            let options = RedisOptions {
+                nodes: vec![(host.to_owned(), port.parse()?)],
+                username: None,
+                password: None,
+                db: 0,
+                is_cluster: false,
+                is_tls: false,
+                ca_file: None,
+                prefix: "coo".to_owned(),
+                name: "sink-speed".to_owned(),
+                retention: RedisRetention {
+                    minute: Duration::from_secs(86_400),
+                    hour: Duration::from_secs(30 * 86_400),
+                    day: Duration::from_secs(730 * 86_400),
+                },
+            };
+            let sent = drive(&mut RedisSink::new(options.clone()), rows_max, clients).await?;
+            let start = Instant::now();
+            let read = redis::totals(&options, Span::Ever).await?;
             println!("read back in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
             if read.total.totals != sent {
                 return Err(format!("sent {sent:?}, read {:?}", read.total.totals).into());

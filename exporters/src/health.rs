@@ -59,7 +59,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod trend;
-mod utc;
+pub(crate) mod utc;
 
 pub use episodes::{Change, Episode, Episodes, QUIET_S};
 pub use finding::{Figures, Finding, Kind, Severity, Share, Unit};

@@ -20,6 +20,7 @@ mod delivery;
 mod fault;
 pub mod influx;
 pub mod postgres;
+pub mod redis;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The thread that serves the stores outside, from the history.
 
 mod postgres;
+mod redis;
 
 use super::Failure;
 use super::budgets::now;
@@ -45,6 +46,11 @@ struct Deliveries<'a> {
 impl Deliveries<'_> {
     /// Serves a sink; the call must be made within the runtime.
     fn serve(&mut self, kind: &str, sink: impl Sink) {
+        self.serve_by(Options::new(kind).rows_max, kind, sink);
+    }
+
+    /// The same, with so many rows a call.
+    fn serve_by(&mut self, rows_max: usize, kind: &str, sink: impl Sink) {
         let same = |(name, _): &&Status| name.starts_with(kind);
         let name = match self.statuses.iter().filter(same).count() {
             0 => kind.to_owned(),
@@ -54,6 +60,7 @@ impl Deliveries<'_> {
         let options = Options {
             interval: self.storage.flush_interval,
             patience: PATIENCE,
+            rows_max,
             ..Options::new(&name)
         };
         let delivery = Delivery::new(
@@ -69,7 +76,10 @@ impl Deliveries<'_> {
 
     fn add(&mut self, wanted: &Wanted) -> Result<(), Failure> {
         match wanted {
-            Wanted::Redis(_) => Err(not_built("redis")),
+            Wanted::Redis(wanted) => {
+                self.serve_by(redis::ROWS_MAX, "redis", redis::sink(wanted));
+                Ok(())
+            }
             Wanted::Influx(wanted) => {
                 self.serve("influxdb", influx(wanted)?);
                 Ok(())
@@ -94,12 +104,6 @@ fn influx(wanted: &InfluxSink) -> Result<Influx, Failure> {
         patience: PATIENCE,
     })
     .map_err(|error| Failure::system("the sink influxdb", error))
-}
-
-fn not_built(kind: &str) -> Failure {
-    let message =
-        format!("storage.runtime: sinks of type {kind} are not built in this version yet");
-    Failure::Config(message)
 }
 
 /// Starts to serve the sinks of the configuration, if there are any.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Unix seconds, shown as `2026-11-24 13:05 UTC`.
-pub(super) struct Utc(pub(super) u64);
+pub(crate) struct Utc(pub(crate) u64);
 
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
