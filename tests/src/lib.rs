@@ -33,6 +33,7 @@ pub mod patience;
 pub mod postgres;
 pub mod prometheus;
 pub mod python;
+pub mod redis;
 pub mod resident;
 pub mod rig;
 pub mod twice;

@@ -3,10 +3,11 @@
 use std::process::{Command, Stdio};
 
 /// (a program that shows that it is there, the Debian package that brings it).
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("prometheus", "prometheus"),
     ("sqlite3", "sqlite3"),
     ("pg_ctlcluster", "postgresql"),
+    ("redis-server", "redis-server"),
     ("promtool", "prometheus"),
     ("python3", "python3"),
     ("curl", "curl"),
