@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use http::Method;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -15,6 +16,7 @@ use super::anthropic::chat_request;
 use super::anthropic::chat_stream::ChatStream;
 use super::envelope::{Envelope, EnvelopeError};
 use super::gemini::array::ArrayUsage;
+use super::http1;
 use super::ingest;
 use super::json_usage::{
     self, JsonUsageScanner, MODEL_BYTES_MAX, ResponseFacts, TIER_BYTES_MAX, USAGE_BYTES_MAX,
@@ -256,6 +258,26 @@ pub fn check_ingest(data: &[u8]) {
         ingest::oracle::compare(&mut parser, line);
     }
     ingest::oracle::compare(&mut parser, data);
+}
+
+/// A provider's answer is heard the same however it is cut, and nothing of it is made up.
+///
+/// That hyper hears the same is held by the tests alone: its client is no part of the crate.
+///
+/// # Panics
+/// If it does not hold.
+pub fn check_http1(data: &[u8]) {
+    let whole = http1::hear(&Method::POST, &[data]);
+    let bytewise: Vec<&[u8]> = data.chunks(1).collect();
+    assert_eq!(http1::hear(&Method::POST, &bytewise), whole, "bytewise");
+    for at in cuts(data) {
+        let again = http1::hear(&Method::POST, &[&data[..at], &data[at..]]);
+        assert_eq!(again, whole, "cut at {at}");
+    }
+    if let Ok((_, _, body, rest)) = whole {
+        assert!(is_subsequence(&body, data), "bytes were made up");
+        assert!(data.ends_with(&rest));
+    }
 }
 
 fn run_lines(pieces: &[&[u8]]) -> Vec<(u64, Vec<u8>)> {

@@ -10,16 +10,18 @@
 mod body;
 mod chunked;
 mod head;
+mod hearing;
 mod request;
 
 #[cfg(test)]
-mod oracle;
+pub(super) mod oracle;
 #[cfg(test)]
 mod tests;
 
 pub use body::{BodyDecoder, Framing};
 pub use chunked::{CHUNK_EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX};
 pub use head::{HEAD_BYTES_MAX, HEADERS_MAX, Head, parse_head};
+pub(super) use hearing::hear;
 pub use request::encode_request;
 
 use std::fmt;

@@ -81,6 +81,14 @@ fn the_seeds_of_ingest_hold() {
     replay("ingest", check_ingest);
 }
 
+#[test]
+fn the_seeds_of_http1_hold() {
+    replay("http1", |data| {
+        check_http1(data);
+        http1::oracle::compare(data);
+    });
+}
+
 proptest! {
     #[test]
     fn random_bytes_hold(data in proptest::collection::vec(any::<u8>(), 0..64)) {
@@ -91,5 +99,6 @@ proptest! {
         check_chat_request(&data);
         check_gemini_array(&data);
         check_ingest(&data);
+        check_http1(&data);
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Chunked {
     left: u64,
     extension_bytes: usize,
     trailers: Vec<u8>,
+    /// Why the byte that comes next is refused, once the data before it was taken.
+    fault: Option<WireError>,
 }
 
 impl Chunked {
@@ -53,9 +55,15 @@ impl Chunked {
     /// Takes all of `buffer` but what comes behind the last chunk; the data of all chunks is
     /// moved together, and stays where it is if it is one run.
     ///
+    /// Data before a byte that is refused is taken first, so that it is delivered however the
+    /// reads fell; the byte stays in `buffer`, and the next call says what is wrong with it.
+    ///
     /// # Cost
     /// A state a byte of framing, and a move of each run but the first.
     pub(super) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Bytes, WireError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
         let mut at = 0;
         // The data so far is `start..end`.
         let (mut start, mut end) = (0, 0);
@@ -75,7 +83,14 @@ impl Chunked {
                     self.state = State::DataCr;
                 }
             } else {
-                self.state = self.framing(buffer[at])?;
+                match self.framing(buffer[at]) {
+                    Ok(state) => self.state = state,
+                    Err(fault) if start == end => return Err(fault),
+                    Err(fault) => {
+                        self.fault = Some(fault);
+                        break;
+                    }
+                }
                 at += 1;
             }
         }

@@ -2,42 +2,8 @@ use bytes::BytesMut;
 use http::{HeaderMap, Method, Uri};
 use proptest::prelude::*;
 
+use super::hearing::{Heard, hear};
 use super::*;
-
-/// What came of the bytes of a connection, which then ends: status, headers, body, what stood
-/// behind it.
-pub(super) type Heard = Result<(u16, HeaderMap, Vec<u8>, Vec<u8>), WireError>;
-
-pub(super) fn hear(method: &Method, pieces: &[&[u8]]) -> Heard {
-    let mut pieces = pieces.iter();
-    let mut buffer = BytesMut::new();
-    let head = loop {
-        if let Some(head) = parse_head(&mut buffer, method)? {
-            break head;
-        }
-        let Some(piece) = pieces.next() else {
-            return Err(WireError::Truncated);
-        };
-        buffer.extend_from_slice(piece);
-    };
-    let mut decoder = BodyDecoder::new(head.framing);
-    let mut body = Vec::new();
-    loop {
-        body.extend_from_slice(&decoder.decode(&mut buffer)?);
-        if decoder.is_ended() {
-            break;
-        }
-        let Some(piece) = pieces.next() else {
-            decoder.connection_ended()?;
-            break;
-        };
-        buffer.extend_from_slice(piece);
-    }
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
-    }
-    Ok((head.status.as_u16(), head.headers, body, buffer.to_vec()))
-}
 
 fn post(answer: &str) -> Heard {
     hear(&Method::POST, &[answer.as_bytes()])
@@ -68,6 +34,22 @@ fn chunks_that_came_together_are_one_piece() {
     assert_eq!(decoder.decode(&mut buffer), Ok("abcdefg".into()));
     assert!(decoder.is_ended());
     assert_eq!(buffer, "rest");
+}
+
+#[test]
+fn data_before_a_byte_that_is_refused_is_taken_first() {
+    for (broken, fault) in [
+        ("zz\r\n", WireError::Chunk),
+        ("0\r\nno header\r\n\r\n", WireError::Trailers),
+    ] {
+        let mut buffer = BytesMut::from(format!("3\r\nabc\r\n{broken}").as_str());
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        assert_eq!(decoder.decode(&mut buffer), Ok("abc".into()));
+        assert!(!buffer.is_empty() && !decoder.is_ended());
+        for _ in 0..2 {
+            assert_eq!(decoder.decode(&mut buffer), Err(fault));
+        }
+    }
 }
 
 #[test]
