@@ -242,7 +242,8 @@ fn latencies_ms(latencies: &Latencies) -> Option<[f64; 4]> {
         quantile(0.95)?,
         quantile(0.99)?,
     ];
-    Some(us.map(|us| us / 1000.0))
+    // To the microsecond: then each format has the same number.
+    Some(us.map(|us| us.round() / 1000.0))
 }
 
 /// The counts of a row, in the order of [`COLUMNS`]: those before the cost.

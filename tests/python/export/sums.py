@@ -46,7 +46,7 @@ def read(path):
     totals = ", ".join(f"sum({name})::hugeint::varchar" for name in sums)
     row = duckdb.sql(f"select count(*)::varchar, {cost}::varchar, {totals} from {table}").fetchall()[0]
     times = "cast(time as timestamptz)"
-    latencies = ", ".join(f"round({name}_latency_ms, 2)" for name in LATENCIES)
+    latencies = ", ".join(f"{name}_latency_ms" for name in LATENCIES)
     rows = duckdb.sql(
         f"select epoch({times})::bigint, width_s::int, provider, model, key, client_id, "
         f"{', '.join(sums)}, cast(cost_usd as decimal(18, 9))::varchar, {latencies} from {table} limit 1000"
