@@ -349,6 +349,11 @@ fn redis_that_is_killed_and_loses_its_last_rows_gets_them_again() {
 
 /// Redis 7.0 keeps the beginning of a transaction whose last command was cut in two, and carries
 /// it out with the next one when it reads the file again.
+/// Waits for words in the log, which another thread writes.
+fn says(gateway: &Gateway, words: &str) {
+    poll(words, || gateway.log().contains(words).then_some(()));
+}
+
 #[test]
 fn redis_that_counts_a_part_of_a_call_twice_is_found_out() {
     let mut redis = Redis::start();
@@ -373,7 +378,7 @@ fn redis_that_counts_a_part_of_a_call_twice_is_found_out() {
         when_up(&gateway);
     } else {
         waits_for(&gateway, "refused");
-        assert!(gateway.log().contains("TORN"), "{}", gateway.log());
+        says(&gateway, "TORN");
         // As docs/sinks.md says.
         redis.tell(&["FLUSHALL"]);
         let _page = gateway.metrics_when("rows in Redis", |page| sink(page, "rows_total") > 0);
@@ -407,7 +412,7 @@ fn redis_that_is_full_or_would_evict_gets_rows_when_it_can_keep_them() {
     let gateway = scene.start();
     scene.chat(&gateway, 10);
     waits_for(&gateway, "refused");
-    assert!(gateway.log().contains("allkeys-lru"), "{}", gateway.log());
+    says(&gateway, "allkeys-lru");
     let policy = ["maxmemory-policy", "noeviction", "maxmemory", "1kb"];
     redis.tell(&[&["CONFIG", "SET"], &policy[..]].concat());
     waits_for(&gateway, "busy");
@@ -434,8 +439,7 @@ fn a_user_of_the_least_rights_writes_and_a_wrong_password_is_said_without_it() {
     let mut gateway = scene.start();
     scene.chat(&gateway, 10);
     waits_for(&gateway, "auth");
-    let says = gateway.log().contains("authentication failed");
-    assert!(says, "{}", gateway.log());
+    says(&gateway, "authentication failed");
     assert!(
         !gateway.log().contains("wrong-password"),
         "{}",
