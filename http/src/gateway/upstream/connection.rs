@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 const READ_BYTES: usize = 8 * 1024;
 /// Bytes of a read where those before were full; so much is held of an answer at most,
 /// before the client takes it.
-const READ_BYTES_MAX: usize = 64 * 1024;
+const READ_BYTES_MAX: usize = 32 * 1024;
 /// A body that is copied behind its head where the socket writes one slice at a time.
 const JOINED_BYTES_MAX: usize = 16 * 1024;
 
