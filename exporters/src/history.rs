@@ -46,6 +46,7 @@ pub use query::{Answer, Dimension, Errors, Filter, Group, POINTS_MAX, Query, Win
 pub use repricing::{Rewrite, Rewritten};
 pub use sealed::{Next, Position, Sealed, SealedRow};
 pub use usage::Usage;
+pub(crate) use usage::{NUMBERS, TOTALS, totals_of};
 
 use clients::ClientSet;
 use coo_llm_core::catalog::{NONE, OTHER};

@@ -6,7 +6,7 @@
 //! same ones.
 
 use super::level::{Level, floor};
-use super::usage::{COLUMNS, Usage};
+use super::usage::{COLUMNS, NUMBERS, Usage};
 use super::writer::{Meta, ROW_BYTES};
 use super::{History, HistoryError, lock};
 use coo_llm_core::UnixMillis;
@@ -416,20 +416,3 @@ fn unbalanced(file: &Connection, level: Level, start: u64) -> rusqlite::Result<O
         )
     }))
 }
-
-/// The columns of both tables that are sums.
-const NUMBERS: [&str; 13] = [
-    "requests",
-    "errors",
-    "input",
-    "cached_input",
-    "cache_write",
-    "output",
-    "reasoning",
-    "audio_input",
-    "audio_output",
-    "cost_nano_usd",
-    "unpriced",
-    "timed",
-    "latency_us",
-];

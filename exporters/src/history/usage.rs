@@ -17,6 +17,59 @@ pub struct Usage {
     pub latency: Latencies,
 }
 
+/// What of a [`Usage`] can be added up, as every store calls it, in the order of
+/// [`Usage::numbers`].
+pub(crate) const NUMBERS: [&str; 13] = [
+    "requests",
+    "errors",
+    "input",
+    "cached_input",
+    "cache_write",
+    "output",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "cost_nano_usd",
+    "unpriced",
+    "timed",
+    "latency_us",
+];
+/// Those of them that are [`Totals`]; the others are latencies.
+pub(crate) const TOTALS: usize = 11;
+
+/// Totals from their [`NUMBERS`].
+pub(crate) const fn totals_of(numbers: [u64; TOTALS], last_request: Option<UnixMillis>) -> Totals {
+    let [
+        requests,
+        errors,
+        input,
+        cached_input,
+        cache_write,
+        output,
+        reasoning,
+        audio_input,
+        audio_output,
+        cost,
+        unpriced,
+    ] = numbers;
+    Totals {
+        requests,
+        errors,
+        tokens: Tokens {
+            input,
+            cached_input,
+            cache_write,
+            output,
+            reasoning,
+            audio_input,
+            audio_output,
+        },
+        cost: NanoUsd(cost),
+        unpriced,
+        last_request,
+    }
+}
+
 /// The columns of [`Usage`], after those of the primary key.
 pub(super) const COLUMNS: &str = "requests, errors, input, cached_input, cache_write, output, \
      reasoning, audio_input, audio_output, cost_nano_usd, unpriced, last_request_ms, timed, \
@@ -39,26 +92,42 @@ impl Usage {
         self.latency.merge(&other.latency);
     }
 
+    /// What can be added up, in the order of [`NUMBERS`].
+    pub(crate) fn numbers(&self) -> [u64; NUMBERS.len()] {
+        let Totals {
+            requests,
+            errors,
+            tokens,
+            cost,
+            unpriced,
+            last_request: _,
+        } = self.totals;
+        [
+            requests,
+            errors,
+            tokens.input,
+            tokens.cached_input,
+            tokens.cache_write,
+            tokens.output,
+            tokens.reasoning,
+            tokens.audio_input,
+            tokens.audio_output,
+            cost.0,
+            unpriced,
+            self.latency.count(),
+            self.latency.sum().0,
+        ]
+    }
+
     /// Adds a row, whose columns are [`COLUMNS`] from `first` on.
     pub(super) fn add_row(&mut self, row: &Row<'_>, first: usize) -> rusqlite::Result<()> {
         let n = |at: usize| natural(row, first + at);
-        let totals = Totals {
-            requests: n(0)?,
-            errors: n(1)?,
-            tokens: Tokens {
-                input: n(2)?,
-                cached_input: n(3)?,
-                cache_write: n(4)?,
-                output: n(5)?,
-                reasoning: n(6)?,
-                audio_input: n(7)?,
-                audio_output: n(8)?,
-            },
-            cost: NanoUsd(n(9)?),
-            unpriced: n(10)?,
-            last_request: Some(UnixMillis(n(11)?)),
-        };
-        self.totals = self.totals.plus(&totals);
+        let mut numbers = [0; TOTALS];
+        for (at, number) in numbers.iter_mut().enumerate() {
+            *number = n(at)?;
+        }
+        let last_request = Some(UnixMillis(n(11)?));
+        self.totals = self.totals.plus(&totals_of(numbers, last_request));
         let at = first + 14;
         let blob = row.get_ref(at)?.as_blob()?;
         self.latency
@@ -75,34 +144,12 @@ impl Usage {
         statement: &mut Statement<'_>,
         key: &[u64],
     ) -> rusqlite::Result<()> {
-        let Totals {
-            requests,
-            errors,
-            tokens,
-            cost,
-            unpriced,
-            last_request,
-        } = self.totals;
-        let last_ms = last_request.map_or(0, |last| last.0);
-        let (timed, latency_us) = (self.latency.count(), self.latency.sum().0);
-        let numbers = [
-            requests,
-            errors,
-            tokens.input,
-            tokens.cached_input,
-            tokens.cache_write,
-            tokens.output,
-            tokens.reasoning,
-            tokens.audio_input,
-            tokens.audio_output,
-            cost.0,
-            unpriced,
-            last_ms,
-            timed,
-            latency_us,
-        ];
+        let last_ms = self.totals.last_request.map_or(0, |last| last.0);
+        let all = self.numbers();
+        let (counts, latencies) = all.split_at(TOTALS);
+        let numbers = counts.iter().chain([&last_ms]).chain(latencies);
         let mut at = 0;
-        for n in key.iter().chain(&numbers) {
+        for n in key.iter().chain(numbers) {
             at += 1;
             statement.raw_bind_parameter(at, integer(*n))?;
         }

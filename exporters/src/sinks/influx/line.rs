@@ -1,6 +1,6 @@
 //! Rows as line protocol.
 
-use crate::history::{Sealed, SealedRow};
+use crate::history::{NUMBERS, Sealed, SealedRow};
 use std::fmt::Write as _;
 
 /// A line for each row, and for each kind of failure.
@@ -38,26 +38,9 @@ fn usage(instance: u64, rows: &Sealed, row: &SealedRow) -> String {
             ("provider", &row.provider),
         ],
     );
-    let totals = &row.usage.totals;
-    let tokens = &totals.tokens;
-    let numbers = [
-        ("requests", totals.requests),
-        ("errors", totals.errors),
-        ("input", tokens.input),
-        ("cached_input", tokens.cached_input),
-        ("cache_write", tokens.cache_write),
-        ("output", tokens.output),
-        ("reasoning", tokens.reasoning),
-        ("audio_input", tokens.audio_input),
-        ("audio_output", tokens.audio_output),
-        ("cost_nano_usd", totals.cost.0),
-        ("unpriced", totals.unpriced),
-        ("timed", row.usage.latency.count()),
-        ("latency_us", row.usage.latency.sum().0),
-        ("width_s", rows.width_s),
-    ];
+    let numbers = NUMBERS.into_iter().zip(row.usage.numbers());
     let mut between = ' ';
-    for (name, number) in numbers {
+    for (name, number) in numbers.chain([("width_s", rows.width_s)]) {
         // Integers of the store end where ours do: i64.
         let number = number.min(i64::MAX as u64);
         let _infallible = write!(line, "{between}{name}={number}i");

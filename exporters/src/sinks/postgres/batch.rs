@@ -1,25 +1,9 @@
 //! Rows as the columns that PostgreSQL takes.
 
-use crate::history::SealedRow;
+use crate::history::{NUMBERS, SealedRow};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// The columns that are sums, in the order of [`Batch::numbers`].
-pub(super) const NUMBERS: [&str; 13] = [
-    "requests",
-    "errors",
-    "input",
-    "cached_input",
-    "cache_write",
-    "output",
-    "reasoning",
-    "audio_input",
-    "audio_output",
-    "cost_nano_usd",
-    "unpriced",
-    "timed",
-    "latency_us",
-];
 /// The columns of names, in the order of [`Batch::names`].
 pub(super) const NAMES: [&str; 4] = ["client", "provider", "model", "key"];
 /// Bits of a histogram's cell that count.
@@ -29,6 +13,7 @@ const COUNT_BITS: u32 = 48;
 #[derive(Debug, Default)]
 pub(super) struct Batch<'a> {
     pub(super) names: [Vec<Cow<'a, str>>; NAMES.len()],
+    /// In the order of [`NUMBERS`].
     pub(super) numbers: [Vec<i64>; NUMBERS.len()],
     /// When the last request ended, in Unix milliseconds.
     pub(super) last_ms: Vec<Option<i64>>,
@@ -78,27 +63,10 @@ impl<'a> Batch<'a> {
     }
 
     fn add(&mut self, at: usize, row: &SealedRow) {
-        let totals = &row.usage.totals;
-        let tokens = &totals.tokens;
-        let numbers = [
-            totals.requests,
-            totals.errors,
-            tokens.input,
-            tokens.cached_input,
-            tokens.cache_write,
-            tokens.output,
-            tokens.reasoning,
-            tokens.audio_input,
-            tokens.audio_output,
-            totals.cost.0,
-            totals.unpriced,
-            row.usage.latency.count(),
-            row.usage.latency.sum().0,
-        ];
-        for (column, n) in self.numbers.iter_mut().zip(numbers) {
+        for (column, n) in self.numbers.iter_mut().zip(row.usage.numbers()) {
             column[at] = column[at].saturating_add(integer(n));
         }
-        let last_ms = totals.last_request.map(|last| integer(last.0));
+        let last_ms = row.usage.totals.last_request.map(|last| integer(last.0));
         self.last_ms[at] = self.last_ms[at].max(last_ms);
         // Two histograms one after the other are the histogram of both.
         for (cell, n) in row.usage.latency.cells() {

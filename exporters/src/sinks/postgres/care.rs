@@ -1,10 +1,10 @@
 //! Rows that are old enough become fewer: a minute's, then an hour's, then none.
 
 use super::PostgresOptions;
-use super::batch::NUMBERS;
 use super::fault::of;
 use super::link::Link;
 use super::write::{KEY, added};
+use crate::history::NUMBERS;
 use crate::sinks::Fault;
 use std::time::{Duration, Instant};
 

@@ -1,14 +1,13 @@
 //! What all instances have written to a PostgreSQL, added up.
 
 use super::PostgresOptions;
-use super::batch::{NUMBERS, cells, integer};
+use super::batch::{cells, integer};
 use super::fault::of;
 use super::link::Link;
+use crate::history::{NUMBERS, TOTALS, totals_of};
 use crate::history::{Position, Usage};
 use crate::sinks::{Fault, Reason};
-use coo_llm_core::record::Tokens;
-use coo_llm_core::snapshot::Totals;
-use coo_llm_core::{NanoUsd, UnixMillis};
+use coo_llm_core::UnixMillis;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use tokio_postgres::{IsolationLevel, Row, Transaction};
@@ -143,23 +142,13 @@ fn natural(n: i64) -> Result<u64, Fault> {
 fn usage(row: &Row, first: usize) -> Result<Usage, Fault> {
     let n = |at: usize| natural(row.get(first + at));
     let last: Option<i64> = row.get(first + NUMBERS.len());
+    let mut numbers = [0; TOTALS];
+    for (at, number) in numbers.iter_mut().enumerate() {
+        *number = n(at)?;
+    }
+    let last = last.map(natural).transpose()?.map(UnixMillis);
     let mut usage = Usage {
-        totals: Totals {
-            requests: n(0)?,
-            errors: n(1)?,
-            tokens: Tokens {
-                input: n(2)?,
-                cached_input: n(3)?,
-                cache_write: n(4)?,
-                output: n(5)?,
-                reasoning: n(6)?,
-                audio_input: n(7)?,
-                audio_output: n(8)?,
-            },
-            cost: NanoUsd(n(9)?),
-            unpriced: n(10)?,
-            last_request: last.map(natural).transpose()?.map(UnixMillis),
-        },
+        totals: totals_of(numbers, last),
         ..Usage::default()
     };
     let latency: &[u8] = row.get(first + NUMBERS.len() + 1);

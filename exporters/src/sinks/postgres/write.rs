@@ -1,8 +1,9 @@
 //! Writing rows and their position, all or none.
 
-use super::batch::{Batch, NAMES, NUMBERS, integer, text};
+use super::batch::{Batch, NAMES, integer, text};
 use super::fault::{is_of_a_row, of};
 use super::link::Link;
+use crate::history::NUMBERS;
 use crate::history::{Position, Sealed, SealedRow};
 use crate::sinks::{Applied, Fault, SetAside, Stored};
 use tokio_postgres::types::ToSql;

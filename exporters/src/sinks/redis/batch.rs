@@ -3,28 +3,12 @@
 use super::RedisRetention;
 use super::keys::{Keys, Width, route, without_colons};
 use super::link::Program;
-use crate::history::{Position, Sealed, Usage};
+use crate::history::{NUMBERS, Position, Sealed, Usage};
 use redis::Cmd;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The columns of a usage, as the history calls them.
-pub(super) const COLUMNS: [&str; 13] = [
-    "requests",
-    "errors",
-    "input",
-    "cached_input",
-    "cache_write",
-    "output",
-    "reasoning",
-    "audio_input",
-    "audio_output",
-    "cost_nano_usd",
-    "unpriced",
-    "timed",
-    "latency_us",
-];
 /// When the last request ended: the later one stays.
 pub(super) const LAST: &str = "last_request_ms";
 
@@ -53,35 +37,21 @@ pub(super) struct Batch {
 
 /// What is added up of rows: requests and more, and when the last one ended.
 #[derive(Default)]
-struct Sums([u64; COLUMNS.len()], u64);
+struct Sums([u64; NUMBERS.len()], u64);
 
 impl Sums {
     fn add(&mut self, usage: &Usage) {
-        let (totals, tokens) = (&usage.totals, &usage.totals.tokens);
-        let more = [
-            totals.requests,
-            totals.errors,
-            tokens.input,
-            tokens.cached_input,
-            tokens.cache_write,
-            tokens.output,
-            tokens.reasoning,
-            tokens.audio_input,
-            tokens.audio_output,
-            totals.cost.0,
-            totals.unpriced,
-            usage.latency.count(),
-            usage.latency.sum().0,
-        ];
-        for (sum, more) in self.0.iter_mut().zip(more) {
+        for (sum, more) in self.0.iter_mut().zip(usage.numbers()) {
             *sum = sum.saturating_add(more);
         }
-        self.1 = self.1.max(totals.last_request.map_or(0, |last| last.0));
+        self.1 = self
+            .1
+            .max(usage.totals.last_request.map_or(0, |last| last.0));
     }
 
     /// Requests always, so that the key is there; others where they are not 0.
     fn fields(&self) -> Vec<(Cow<'static, str>, u64)> {
-        let all = COLUMNS.into_iter().zip(self.0).enumerate();
+        let all = NUMBERS.into_iter().zip(self.0).enumerate();
         all.filter(|(at, (_, n))| *at == 0 || *n > 0)
             // Redis counts to 2^63 - 1, as SQLite does.
             .map(|(_, (name, n))| (Cow::Borrowed(name), n.min(i64::MAX as u64)))

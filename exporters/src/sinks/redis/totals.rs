@@ -1,14 +1,14 @@
 //! What all instances have written to a Redis, added up.
 
 use super::RedisOptions;
-use super::batch::{COLUMNS, LAST};
+use super::batch::LAST;
 use super::keys::{Keys, Width, parts, with_colons};
 use super::link::Link;
 use crate::history::Position;
+use crate::history::{NUMBERS, TOTALS, totals_of};
 use crate::sinks::{Fault, Reason};
-use coo_llm_core::record::Tokens;
 use coo_llm_core::snapshot::Totals;
-use coo_llm_core::{Micros, NanoUsd, UnixMillis};
+use coo_llm_core::{Micros, UnixMillis};
 use redis::Pipeline;
 use std::collections::{BTreeMap, HashMap};
 
@@ -209,42 +209,15 @@ fn number(name: &str, text: &str) -> Result<u64, Fault> {
 impl Counted {
     fn add(&mut self, hash: &Hash) -> Result<(), Fault> {
         let n = |name: &str| hash.get(name).map_or(Ok(0), |text| number(name, text));
-        let mut columns = [0; COLUMNS.len()];
-        for (at, name) in columns.iter_mut().zip(COLUMNS) {
+        let mut numbers = [0; TOTALS];
+        for (at, name) in numbers.iter_mut().zip(NUMBERS) {
             *at = n(name)?;
         }
-        let [
-            requests,
-            errors,
-            input,
-            cached_input,
-            cache_write,
-            output,
-            reasoning,
-            audio_input,
-            audio_output,
-            cost,
-            unpriced,
-            timed,
-            latency_us,
-        ] = columns;
         let last = n(LAST)?;
-        self.totals = self.totals.plus(&Totals {
-            requests,
-            errors,
-            tokens: Tokens {
-                input,
-                cached_input,
-                cache_write,
-                output,
-                reasoning,
-                audio_input,
-                audio_output,
-            },
-            cost: NanoUsd(cost),
-            unpriced,
-            last_request: (last > 0).then_some(UnixMillis(last)),
-        });
+        let last = (last > 0).then_some(UnixMillis(last));
+        self.totals = self.totals.plus(&totals_of(numbers, last));
+        let [timed, latency_us] = [NUMBERS[TOTALS], NUMBERS[TOTALS + 1]].map(n);
+        let (timed, latency_us) = (timed?, latency_us?);
         self.timed = self.timed.saturating_add(timed);
         self.latency.0 = self.latency.0.saturating_add(latency_us);
         Ok(())

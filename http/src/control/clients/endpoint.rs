@@ -122,6 +122,21 @@ pub(in crate::control) async fn one(State(shared): State<Arc<Shared>>, id: Id) -
     }
 }
 
+/// Gives an order that a body is part of; an empty one is none.
+async fn change(
+    shared: &Shared,
+    body: Body,
+    order: impl FnOnce(String) -> ClientOrder,
+) -> Response {
+    match text(body) {
+        Ok(text) => {
+            let order = order(text.unwrap_or_default());
+            shared.client_order(order, StatusCode::OK).await
+        }
+        Err(response) => *response,
+    }
+}
+
 fn unknown(id: &str) -> Response {
     let id = crate::control::parameters::quoted(id);
     let message = format!("There is no client `{id}`.");
@@ -146,13 +161,7 @@ pub(in crate::control) async fn update(
     body: Body,
 ) -> Response {
     let Ok(Path(id)) = id else { return no_text() };
-    match text(body) {
-        Ok(text) => {
-            let order = ClientOrder::Update(id, text.unwrap_or_default());
-            shared.client_order(order, StatusCode::OK).await
-        }
-        Err(response) => *response,
-    }
+    change(&shared, body, |text| ClientOrder::Update(id, text)).await
 }
 
 /// Deletes a client: its keys work no more when the answer comes. Its numbers stay.
@@ -189,11 +198,5 @@ pub(in crate::control) async fn rotate(
     body: Body,
 ) -> Response {
     let Ok(Path(id)) = id else { return no_text() };
-    match text(body) {
-        Ok(text) => {
-            let order = ClientOrder::Rotate(id, text.unwrap_or_default());
-            shared.client_order(order, StatusCode::OK).await
-        }
-        Err(response) => *response,
-    }
+    change(&shared, body, |text| ClientOrder::Rotate(id, text)).await
 }
